@@ -1,0 +1,1 @@
+"""What local processes can say over the Unix socket."""

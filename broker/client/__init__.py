@@ -1,0 +1,1 @@
+"""The client library: standard library only, nothing of the rest of broker."""

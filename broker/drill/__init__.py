@@ -1,0 +1,1 @@
+"""Rehearsals: the real services under a virtual clock and scripted weather."""
