@@ -19,6 +19,7 @@ ProviderKind = Literal["partner", "b2c", "oidc"]
 Warm = Literal["always", "on-demand", "adaptive"]
 
 PARTNER_AUTHORITY = "https://partners-login.eliotbylegrand.com"
+REDIRECT_URI = "http://localhost:8400/callback"
 API_BASE_URL = "https://api.developer.legrand.com/vdeproducts/v1.0"
 CALL_IN_PATH = (
     "audiovideounit/videodoorentry/addressLocation/plants/{plant_id}/modules/parameter/id/value/{device_id}/callIn"
@@ -27,7 +28,7 @@ CALL_IN_PATH = (
 
 @dataclass(frozen=True, slots=True)
 class SecretReference:
-    """A secret and where it came from: `source` is "credential", "file" or "env", `name` what stands behind the colon."""
+    """A secret and where it came from; `name` is what stands behind the colon of "credential:", "file:" or "env:"."""
 
     source: Literal["credential", "file", "env"]
     name: str
@@ -36,7 +37,7 @@ class SecretReference:
 
 @dataclass(frozen=True, slots=True)
 class SocketConfig:
-    """[socket]"""
+    """[socket]."""
 
     path: Path
     mode: int = 0o660
@@ -73,11 +74,14 @@ class OAuthConfig:
 
 @dataclass(frozen=True, slots=True)
 class ApiConfig:
-    """[accounts.NAME.api]; `quota_reset` is "rolling" or "HH:MM ZONE", `daily_quota` 0 means none."""
+    """[accounts.NAME.api]; `quota_reset` is "rolling" or "HH:MM Area/City", `daily_quota` 0 means none.
+
+    `base_url` has no slash at its end and `path` none at its start; `ticket_pointer` is RFC 6901.
+    """
 
     subscription_key: SecretReference
     base_url: str = API_BASE_URL
-    token: Literal["id_token", "access_token"] = "id_token"
+    token: Literal["id_token", "access_token"] = "id_token"  # noqa: S105  the kind of token, not a token
     scheme: Literal["", "Bearer"] = ""
     daily_quota: int = 500
     quota_reset: str = "rolling"
@@ -90,14 +94,14 @@ class ApiConfig:
 
 @dataclass(frozen=True, slots=True)
 class AccountConfig:
-    """[accounts.NAME]"""
+    """[accounts.NAME]."""
 
     name: str
     provider: ProviderKind
     authority: str
     client_id: str
-    redirect_uri: str
     api: ApiConfig
+    redirect_uri: str = REDIRECT_URI
     client_secret: SecretReference | None = None
     scopes: tuple[str, ...] = ("openid", "offline_access")
     prompt: str | None = None
@@ -108,7 +112,7 @@ class AccountConfig:
 
 @dataclass(frozen=True, slots=True)
 class PublishConfig:
-    """`publish` of a ticket."""
+    """`publish` of a ticket; `{ticket}` stands once in `format`, every other brace for itself."""
 
     path: Path
     mode: int = 0o640
@@ -142,14 +146,14 @@ class LoginConfig:
 
 @dataclass(frozen=True, slots=True)
 class HooksConfig:
-    """[hooks]"""
+    """[hooks]."""
 
     command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
-    """[log]"""
+    """[log]."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "text"] = "auto"
