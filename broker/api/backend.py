@@ -6,44 +6,19 @@ Knows no HTTP and no service. The one invariant: rows and states are JSON-ready 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from broker.core.vended import VendedIdToken, VendedTicket
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
     from broker.core.access import AccessPolicy
     from broker.core.secret import Secret
 
+__all__ = ["Backend", "Row", "VendedIdToken", "VendedTicket"]
+
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class VendedTicket:
-    """A ticket handed out: times are integer Unix seconds, `expires_in_seconds` the rest as counted on the boot clock."""
-
-    name: str
-    ticket: Secret
-    generation: int
-    issued_at: int
-    expires_at: int
-    expires_in_seconds: int
-    plant_id: str
-    device_id: str
-    sender: Mapping[str, object]
-    single_use: bool
-
-
-@dataclass(frozen=True, slots=True)
-class VendedIdToken:
-    """An id token handed out to an admin or to `allow_id_token`."""
-
-    name: str
-    id_token: Secret
-    generation: int
-    issued_at: int
-    expires_at: int
-    expires_in_seconds: int
 
 
 class Backend(Protocol):

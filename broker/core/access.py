@@ -6,15 +6,25 @@ The one invariant: what is not allowed is denied, and an identity that is not kn
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+
+class Action(StrEnum):
+    """What a request asks leave for: `look` is any peer's, `vend` the ticket's `allow`, the rest the admins'."""
+
+    LOOK = "look"
+    VEND = "vend"
+    READ_ID_TOKEN = "read_id_token"  # an action's name
+    ADMINISTER = "administer"
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The process at the other end: `user` and `groups` carry names where the system knows them, `unit` None: no unit."""
+    """The process at the other end; `user` and `group_names` where the system knows them, `unit` None: no unit."""
 
     uid: int
     gid: int
@@ -36,7 +46,7 @@ def matches(rule: str, peer: Peer) -> bool:
         case "group":
             return value in peer.group_names
         case "gid":
-            return value.isdigit() and (int(value) == peer.gid or int(value) in peer.groups)
+            return str(peer.gid) == value or any(str(group) == value for group in peer.groups)
         case "unit":
             return peer.unit is not None and peer.unit == value
         case _:
@@ -45,12 +55,42 @@ def matches(rule: str, peer: Peer) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """The rules in force: `own_uid` is the broker's own user, always an admin."""
+    """The rules in force: `own_uid` is the broker's own user, always an admin.
+
+    `needs_names`, `needs_groups` and `needs_unit` say what of a peer some rule asks for:
+    nobody looks up the rest.
+    """
 
     own_uid: int
     admins: tuple[str, ...] = ()
     tickets: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     id_tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    needs_names: bool = field(init=False, repr=False, compare=False, default=False)
+    needs_groups: bool = field(init=False, repr=False, compare=False, default=False)
+    needs_unit: bool = field(init=False, repr=False, compare=False, default=False)
+
+    def __post_init__(self) -> None:
+        kinds = {rule.partition(":")[0] for rule in self._rules()}
+        object.__setattr__(self, "needs_names", bool(kinds & {"user", "group"}))
+        object.__setattr__(self, "needs_groups", bool(kinds & {"gid", "group"}))
+        object.__setattr__(self, "needs_unit", "unit" in kinds)
+
+    def _rules(self) -> Iterable[str]:
+        yield from self.admins
+        for rules in (*self.tickets.values(), *self.id_tokens.values()):
+            yield from rules or ()
+
+    def allows(self, action: Action, name: str, peer: Peer) -> bool:
+        """Whether the peer may do `action` to the ticket or account `name`."""
+        match action:
+            case Action.LOOK:
+                return True
+            case Action.VEND:
+                return self.may_vend(name, peer)
+            case Action.READ_ID_TOKEN:
+                return self.may_read_id_token(name, peer)
+            case Action.ADMINISTER:
+                return self.is_admin(peer)
 
     def is_admin(self, peer: Peer) -> bool:
         """Whether the peer may do admin work."""

@@ -1,0 +1,114 @@
+"""The audit trail: one event for each secret handed out and each request refused, counted where there are many.
+
+Knows no HTTP and no aiohttp. The one invariant: the counts told add up to what happened, however fast it came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from broker.api.limits import Limits
+    from broker.core.access import Peer
+    from broker.core.secret import Secret
+    from broker.ports import Events
+
+MAX_WINDOWS = 4096
+NAME_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was handed out; `name` is the ticket's, or the account's whose id token it is."""
+
+    kind: Literal["ticket", "id_token"]
+    name: str
+    secret: Secret
+    generation: int | None
+    remaining_seconds: int | None
+
+
+class _Window:
+    """What one peer did of one kind lately: told one by one up to a burst, then counted."""
+
+    __slots__ = ("facts", "since", "told", "untold")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.told = 0
+        self.untold = 0
+        self.facts: dict[str, object] = {}
+
+
+class Audit:
+    """Tells served and refused requests; `now` is the loop's monotonic time in seconds."""
+
+    def __init__(self, events: Events, limits: Limits) -> None:
+        self._events = events
+        self._burst = limits.audit_burst
+        self._window_seconds = limits.audit_window_seconds
+        self._windows: dict[tuple[str, int, str], _Window] = {}
+
+    def served(self, peer: Peer, now: float, given: Given) -> None:
+        """Tell that `peer` was given this."""
+        event = f"{given.kind}.served"
+        window = self._window((event, peer.uid, given.name), now)
+        if window.told >= self._burst:
+            window.untold += 1
+            if window.untold > 1:
+                return  # counted under the facts of the first of them: hashing each secret is the costly part
+        facts: dict[str, object] = {
+            "uid": peer.uid,
+            "pid": peer.pid,
+            "unit": peer.unit,
+            "ticket" if given.kind == "ticket" else "account": given.name,
+            "fingerprint": given.secret.fingerprint,
+            "generation": given.generation,
+            "remaining_seconds": given.remaining_seconds,
+        }
+        self._tell(event, window, facts)
+
+    def refused(self, peer: Peer, now: float, *, action: str, name: str | None, reason: str) -> None:
+        """Tell that `peer` asked for something and was refused; `reason` is a problem code."""
+        window = self._window(("request.refused", peer.uid, reason), now)
+        if window.told >= self._burst:
+            window.untold += 1
+        facts: dict[str, object] = {
+            "uid": peer.uid,
+            "pid": peer.pid,
+            "unit": peer.unit,
+            "action": action,
+            "name": None if name is None else name[:NAME_LENGTH],
+            "reason": reason,
+        }
+        self._tell("request.refused", window, facts)
+
+    def flush(self, now: float | None = None) -> None:
+        """Tell the counts of windows that are over; None: of all of them."""
+        over = [k for k, w in self._windows.items() if now is None or now - w.since >= self._window_seconds]
+        for key in over:
+            self._close(key)
+
+    def _window(self, key: tuple[str, int, str], now: float) -> _Window:
+        window = self._windows.get(key)
+        if window is not None and now - window.since >= self._window_seconds:
+            self._close(key)
+            window = None
+        if window is None:
+            if len(self._windows) >= MAX_WINDOWS:
+                self.flush()
+            window = self._windows[key] = _Window(now)
+        return window
+
+    def _tell(self, event: str, window: _Window, facts: dict[str, object]) -> None:
+        if window.told >= self._burst:
+            window.facts = facts
+            return
+        window.told += 1
+        self._events.emit(event, count=1, **facts)
+
+    def _close(self, key: tuple[str, int, str]) -> None:
+        window = self._windows.pop(key)
+        if window.untold:
+            self._events.emit(key[0], count=window.untold, **window.facts)

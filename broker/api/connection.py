@@ -1,0 +1,184 @@
+"""One client connection and all of them: admission, deadlines, what is in flight. Whatever protocol is spoken on it.
+
+Knows no aiohttp. The one invariant: a connection that is waited for has a deadline; one whose request is being
+worked on has none but its own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from broker.api.limits import Shares
+from broker.api.peer import Identity, Names
+from broker.api.problems import RequestRefused, reason_phrase, render
+from broker.errors import Code, Remedy
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterator
+
+    from broker.api.limits import Limits, Share
+    from broker.core.access import Peer
+
+MAX_REFUSALS = 64
+
+
+class Connection:
+    """A connection that was let in; times are the loop's monotonic seconds."""
+
+    __slots__ = (
+        "_limits",
+        "deadline",
+        "half_closed",
+        "identity",
+        "in_flight",
+        "requests",
+        "share",
+        "transport",
+        "writing_paused",
+    )
+
+    def __init__(
+        self, transport: asyncio.Transport, identity: Identity, share: Share, limits: Limits, now: float
+    ) -> None:
+        self.transport = transport
+        self.identity = identity
+        self.share = share
+        self.in_flight: asyncio.Task[object] | None = None
+        self.requests = 0
+        self.half_closed = False
+        self.writing_paused = False
+        self._limits = limits
+        self.deadline = now + limits.idle_seconds
+
+    @property
+    def bare_peer(self) -> Peer:
+        """The peer by its ids alone, for the audit of what was refused before any rule was asked."""
+        return self.identity.bare_peer
+
+    def received(self, now: float) -> None:
+        """Bytes came: where no request is being worked on, its head must be complete within the header time."""
+        if self.in_flight is None:
+            self.deadline = min(self.deadline, now + self._limits.header_seconds)
+
+    def begin(self, task: asyncio.Task[object] | None) -> None:
+        """A request is being worked on."""
+        self.in_flight = task
+        self.requests += 1
+        self.share.in_flight += 1
+        self.deadline = math.inf
+
+    def end(self, now: float) -> None:
+        """The request has its answer."""
+        self.in_flight = None
+        self.share.in_flight -= 1
+        self.deadline = now + self._limits.idle_seconds
+
+    def writing(self, *, paused: bool, now: float) -> None:
+        """The client does not read (or does again): it has the write time to do so."""
+        self.writing_paused = paused
+        if paused:
+            self.deadline = now + self._limits.write_seconds
+        else:
+            self.deadline = math.inf if self.in_flight is not None else now + self._limits.idle_seconds
+
+
+class Connections:
+    """All connections; lets in, counts, and closes the overdue at every tick."""
+
+    def __init__(self, limits: Limits, monotonic: Callable[[], float]) -> None:
+        self.limits = limits
+        self.shares = Shares(limits)
+        self.refused = 0
+        self._monotonic = monotonic
+        self._names = Names(monotonic)
+        self._open: set[Connection] = set()
+        self._refusing: set[asyncio.Transport] = set()
+        self._drained: asyncio.Future[None] | None = None
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(tuple(self._open))
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def admit(self, transport: asyncio.Transport) -> Connection | None:
+        """Let a connection in; None: it was answered 429 and is being closed."""
+        now = self._monotonic()
+        try:
+            identity = Identity(transport.get_extra_info("socket"), self._names)
+        except OSError:  # gone already
+            transport.abort()
+            return None
+        share = self.shares.connect(identity.uid, now)
+        if share is None:
+            self._turn_away(transport)
+            return None
+        connection = Connection(transport, identity, share, self.limits, now)
+        self._open.add(connection)
+        return connection
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection that is closed."""
+        self._open.discard(connection)
+        self.shares.disconnect(connection.share)
+        if not self._open and self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def forget_refused(self, transport: asyncio.Transport) -> None:
+        """Forget a connection that was turned away."""
+        self._refusing.discard(transport)
+
+    def tick(self) -> None:
+        """Close what is overdue, and what was turned away and did not go."""
+        now = self._monotonic()
+        for connection in self:
+            if connection.deadline <= now:
+                connection.transport.abort()
+        for transport in tuple(self._refusing):
+            transport.abort()
+
+    def drained(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """Done when no connection is open."""
+        self._drained = loop.create_future()
+        if not self._open:
+            self._drained.set_result(None)
+        return self._drained
+
+    def abort_all(self) -> None:
+        """Close every connection now, whatever it does."""
+        for connection in self:
+            connection.transport.abort()
+        for transport in tuple(self._refusing):
+            transport.abort()
+
+    def _turn_away(self, transport: asyncio.Transport) -> None:
+        """Answer 429 before the question, and close once the question is there (or at the next tick)."""
+        self.refused += 1
+        if len(self._refusing) >= MAX_REFUSALS:
+            transport.abort()
+            return
+        self._refusing.add(transport)
+        transport.write(TOO_MANY_CONNECTIONS)
+        transport.write_eof()
+
+
+def plain_answer(error: RequestRefused) -> bytes:
+    """A whole HTTP/1.1 answer that closes its connection, for where no HTTP server is at work yet."""
+    status, headers, body = render(error)
+    lines = [f"HTTP/1.1 {status} {reason_phrase(status)}", *(f"{k}: {v}" for k, v in headers.items())]
+    lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+TOO_MANY_CONNECTIONS = plain_answer(
+    RequestRefused(
+        "too many connections of this user, or of all; this one is closed",
+        status=429,
+        code=Code.RATE_LIMITED,
+        remedy=Remedy.RETRY,
+        retry_after_seconds=1,
+        hint="close idle connections, or reuse one",
+    )
+)

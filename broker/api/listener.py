@@ -1,0 +1,120 @@
+"""The listener: what serves the socket, from `start` to a `stop` that loses no request it accepted.
+
+Joins endpoint, connections, server and routes. The one invariant: after `stop` no connection, task or timer of
+ours is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+from broker.api.accounts import AccountRoutes
+from broker.api.audit import Audit
+from broker.api.connection import Connections
+from broker.api.limits import Limits
+from broker.api.routes import Dispatcher, Router, table
+from broker.api.server import HttpServer
+from broker.api.shelter import Shelter
+from broker.api.system import SystemRoutes
+from broker.api.tickets import TicketRoutes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from broker.api.backend import Backend
+    from broker.api.endpoint import Endpoint
+    from broker.ports import Events
+
+SETTLE_SECONDS = 0.05  # in which a request already in the socket's buffer is read
+FIRST_REQUEST_SECONDS = 1.0  # for a connection accepted just before the stop
+CUT_SECONDS = 1.0
+OURS_TO_UNLINK: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+
+
+class Listener:
+    """Serves the API on its endpoints; made and used inside the running loop. `on_bug` hears each defect once."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        endpoints: Sequence[Endpoint],
+        *,
+        events: Events,
+        on_bug: Callable[[BaseException], None],
+        limits: Limits | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limits = limits or Limits()
+        self._endpoints = tuple(endpoints)
+        self._stopping: asyncio.Future[None] = self._loop.create_future()
+        self._shelter = Shelter(on_bug)
+        self.connections = Connections(self._limits, self._loop.time)
+        self.audit = Audit(events, self._limits)
+        self.routes = table(
+            TicketRoutes(backend, self.audit, self._limits, self._shelter, self._stopping),
+            AccountRoutes(backend, self.audit, self._limits, self._shelter),
+            SystemRoutes(backend, self._shelter),
+        )
+        self._dispatcher = Dispatcher(
+            backend,
+            Router(self.routes),
+            audit=self.audit,
+            connections=self.connections,
+            stopping=self._stopping,
+            on_bug=on_bug,
+        )
+        self._server = HttpServer(self._dispatcher, self.connections, on_bug)
+        self._sockets: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        for endpoint in self._endpoints:
+            self._sockets.append(
+                await self._loop.create_unix_server(self._server, sock=endpoint.socket, backlog=1024, **OURS_TO_UNLINK)
+            )
+        self._tick()
+
+    async def stop(self) -> None:
+        """Stop accepting, answer what was asked, end the watches, close; bounded by Limits.stop_seconds."""
+        for server in self._sockets:
+            server.close()
+        for endpoint in self._endpoints:
+            endpoint.release()
+        if not self._stopping.done():
+            self._stopping.set_result(None)
+        drained = self.connections.drained(self._loop)
+        await asyncio.wait({drained}, timeout=SETTLE_SECONDS)
+        self._close_idle(asked_before=True)
+        await asyncio.wait({drained}, timeout=min(FIRST_REQUEST_SECONDS, self._limits.stop_seconds))
+        self._close_idle(asked_before=False)
+        await asyncio.wait({drained}, timeout=self._limits.stop_seconds)
+        self._cut()
+        await asyncio.wait({drained}, timeout=CUT_SECONDS)
+        self.connections.abort_all()
+        await self._shelter.drain(CUT_SECONDS)
+        await asyncio.wait({drained}, timeout=CUT_SECONDS)
+        if self._timer is not None:
+            self._timer.cancel()
+        self.audit.flush()
+
+    def _close_idle(self, *, asked_before: bool) -> None:
+        """Close the connections that ask for nothing; those that never did get a moment more."""
+        for handler in self._server.http_connections:
+            connection = handler.connection
+            if connection is not None and not handler.busy and (connection.requests or not asked_before):
+                handler.force_close()
+
+    def _cut(self) -> None:
+        """Answer `shutting_down` to the requests that are still waited for."""
+        self._dispatcher.cutting = True
+        for connection in self.connections:
+            if connection.in_flight is not None:
+                connection.in_flight.cancel()
+
+    def _tick(self) -> None:
+        self.connections.tick()
+        self.audit.flush(self._loop.time())
+        self._timer = self._loop.call_later(self._limits.tick_seconds, self._tick)
