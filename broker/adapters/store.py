@@ -99,6 +99,16 @@ class SealedStore:
                 else:
                     self._write_in_place(name, place, sequence, content)
 
+    def reseal(self, name: str) -> None:
+        """Write a document anew, both copies under the present key. Raises: StoreUnavailable, StoreDamaged."""
+        with self._lock:
+            content = self.load(name)
+            if content is None:
+                return
+            self._highest[name] += 1
+            with unavailable(f"state file {self._path(name)} not sealed anew"):
+                self._write_new(name, self._highest[name], content)
+
     def remove(self, name: str) -> None:
         with self._lock, unavailable(f"state file {self._path(name)} not removed"):
             self._places.pop(name, None)

@@ -289,6 +289,27 @@ def test_failing_updates_never_touch_the_newest_copy() -> None:
     assert store_on(disk).load("account-home") in {b"good", b"bad"}
 
 
+def test_a_copy_whose_fsync_failed_is_not_served_though_the_cache_has_it_whole() -> None:
+    disk = faulty()
+    store = store_on(disk)
+    store.save("account-home", b"good")
+    disk.fail(after=1)  # the fsync
+    disk.fail(after=2)  # and taking the copy back
+    with pytest.raises(StoreUnavailable):
+        store.save("account-home", b"bad")
+    assert store.load("account-home") == b"good"
+
+
+def test_a_later_process_does_not_take_it_for_the_newest_either() -> None:
+    disk = faulty()
+    store = store_on(disk)
+    store.save("account-home", b"good")
+    disk.fail(after=1)  # the fsync
+    with pytest.raises(StoreUnavailable):
+        store.save("account-home", b"bad")
+    assert store_on(disk).load("account-home") == b"good"
+
+
 def test_what_an_interrupted_creation_left_is_cleared() -> None:
     disk = faulty()
     disk.die(after=2)  # the fsync
