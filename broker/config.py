@@ -81,7 +81,7 @@ class ApiConfig:
 
     subscription_key: SecretReference
     base_url: str = API_BASE_URL
-    token: Literal["id_token", "access_token"] = "id_token"  # noqa: S105  the kind of token, not a token
+    token: Literal["id_token", "access_token"] = "id_token"
     scheme: Literal["", "Bearer"] = ""
     daily_quota: int = 500
     quota_reset: str = "rolling"
@@ -172,3 +172,11 @@ class Config:
     login: LoginConfig = field(default_factory=LoginConfig)
     hooks: HooksConfig = field(default_factory=HooksConfig)
     log: LogConfig = field(default_factory=LogConfig)
+
+
+def secret_references(config: Config) -> list[SecretReference]:
+    """Every secret that the configuration names."""
+    found = [config.state.key]
+    for account in config.accounts.values():
+        found += [account.client_secret, account.api.subscription_key]
+    return [reference for reference in found if reference is not None]

@@ -25,6 +25,7 @@ from broker.config import (
     SocketConfig,
     StateConfig,
     TicketConfig,
+    secret_references,
 )
 from broker.config_keys import (
     ACCESS,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from pathlib import Path
 
-    from broker.config import SecretReference
     from broker.core.secret import Secret
 
 T = TypeVar("T")
@@ -117,12 +117,8 @@ def _syntax_problem(error: ValueError | RecursionError) -> str:
 
 
 def _remembered(previous: Config | None) -> dict[str, Secret]:
-    if previous is None:
-        return {}
-    references: list[SecretReference | None] = [previous.state.key]
-    for account in previous.accounts.values():
-        references += [account.client_secret, account.api.subscription_key]
-    return {found.name: found.value for found in references if found is not None and found.source == "env"}
+    references = [] if previous is None else secret_references(previous)
+    return {found.name: found.value for found in references if found.source == "env"}
 
 
 class _Reading:

@@ -138,13 +138,16 @@ class _TooOpenError(Exception):
 def _read(path: Path, *, forbidden_bits: int = 0) -> bytes:
     # not blocking, for a FIFO in place of the file must not hold the start
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(None, "it is no regular file")
         if status.st_mode & forbidden_bits:
             raise _TooOpenError(f"{stat.S_IMODE(status.st_mode):04o}")
-        content = file.read(LARGEST_SECRET_BYTES + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(LARGEST_SECRET_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > LARGEST_SECRET_BYTES:
         raise OSError(None, f"it is larger than {LARGEST_SECRET_BYTES} bytes")
     return content
