@@ -6,7 +6,8 @@ Knows nothing of HTTP, of logs or of any library. The one invariant: what is not
     ├── ConfigError                     FIX     file, key, problem
     ├── StoreError
     │   ├── StoreUnavailable            FIX     disk full, permission, wrong key, newer version: nothing is touched
-    │   └── StoreDamaged                LOGIN   cannot be parsed; set aside
+    │   ├── StoreDamaged                LOGIN   cannot be parsed; set aside
+    │   └── AlreadyRunning              FIX     another process holds the state directory
     ├── LoginError
     │   ├── LoginRequired               LOGIN
     │   ├── LoginRejected               LOGIN   cancelled, or refused by the provider
@@ -20,6 +21,7 @@ Knows nothing of HTTP, of logs or of any library. The one invariant: what is not
     │   ├── UpstreamRejected            FIX     other 4xx, invalid_client
     │   ├── GrantRejected               LOGIN   invalid_grant: this refresh token or code is dead
     │   └── InvalidResponse             RETRY   malformed, wrong issuer, already expired
+    ├── KnownFailure                        a failure told again, from memory
     ├── ClockUnsynchronized             RETRY   no clock can be believed
     ├── ShuttingDown                    RETRY
     └── RequestError                            BadRequest · UnknownTicket · UnknownAccount · NotAllowed · ShortValidity
@@ -28,7 +30,6 @@ Knows nothing of HTTP, of logs or of any library. The one invariant: what is not
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
 
 
 class Remedy(StrEnum):
@@ -68,8 +69,9 @@ class BrokerError(Exception):
     The message is lower case, without a full stop, without a secret; `hint` says what a person can do.
     """
 
-    code: ClassVar[Code] = Code.INTERNAL_ERROR
-    remedy: ClassVar[Remedy] = Remedy.NONE
+    code: Code = Code.INTERNAL_ERROR
+    remedy: Remedy = Remedy.NONE
+    retry_after_seconds: float | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -92,6 +94,18 @@ class ConfigError(BrokerError):
         self.problems = problems
 
 
+class KnownFailure(BrokerError):
+    """A failure told again from memory: code, remedy and waiting time are those of the first telling."""
+
+    def __init__(
+        self, message: str, *, code: Code, remedy: Remedy, retry_after_seconds: float | None, hint: str | None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.remedy = remedy
+        self.retry_after_seconds = retry_after_seconds
+
+
 class StoreError(BrokerError):
     """The state directory failed us."""
 
@@ -108,6 +122,10 @@ class StoreDamaged(StoreError):
 
     code = Code.LOGIN_REQUIRED
     remedy = Remedy.LOGIN
+
+
+class AlreadyRunning(StoreError):
+    """Another process holds the lock of the state directory; the message says which."""
 
 
 class LoginError(BrokerError):
@@ -201,10 +219,26 @@ class UserActionRequired(UpstreamError):
 
 
 class UpstreamRejected(UpstreamError):
-    """The cloud understood us and said no for a reason that only the operator can change."""
+    """The cloud understood us and said no for a reason that only the operator can change.
+
+    `token_refused`: a 401 that does not name the subscription key, so a fresher token may help (tried once).
+    """
 
     code = Code.CONFIG_ERROR
     remedy = Remedy.FIX
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        service: str,
+        status: int | None = None,
+        retry_after_seconds: float | None = None,
+        hint: str | None = None,
+        token_refused: bool = False,
+    ) -> None:
+        super().__init__(message, service=service, status=status, retry_after_seconds=retry_after_seconds, hint=hint)
+        self.token_refused = token_refused
 
 
 class InvalidResponse(UpstreamError):

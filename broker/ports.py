@@ -72,6 +72,10 @@ class TicketIssuer(Protocol):
         """Make exactly one call. Raises: UpstreamError."""
         ...
 
+    async def close(self) -> None:
+        """Drop what is open towards the cloud."""
+        ...
+
 
 class Store(Protocol):
     """Sealed documents by name, each atomic and durable. Blocking.

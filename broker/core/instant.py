@@ -1,4 +1,4 @@
-"""When something was, told so that a wrong wall clock cannot harm: by boot clock within a boot, by true time across boots.
+"""When something was, told so that a wrong wall clock cannot harm: boot clock within a boot, true time across boots.
 
 Knows no clock; values come from the Clock port. The one invariant: within one boot only CLOCK_BOOTTIME counts.
 """

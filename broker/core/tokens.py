@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from broker.core.secret import Secret
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from broker.core.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,361 @@
+"""The daemon: builds every object, owns the tasks, starts and stops in the right order.
+
+The composition root: everything below knows only what it is handed. The one invariant: a bug ends the process loudly,
+and nothing that a token request brings is lost on the way out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import broker
+from broker import assembly
+from broker.adapters.clock import SystemClock
+from broker.adapters.hooks import Hooks
+from broker.adapters.lock import StateLock
+from broker.adapters.log import StandardLog
+from broker.adapters.published import PublishedFiles
+from broker.adapters.systemd import ServiceManager, adopt_sockets
+from broker.adapters.ticker import Ticker
+from broker.adapters.worker import ThreadWorker
+from broker.api.endpoint import SocketInUse, adopt_socket, bind_socket
+from broker.api.limits import raise_descriptor_limit
+from broker.api.listener import Listener
+from broker.config_changes import describe_changes, in_force_after_reload
+from broker.config_file import find_config_file, read_config
+from broker.config_places import default_socket_path
+from broker.errors import AlreadyRunning, BrokerError, ConfigError, StoreError
+from broker.login_window import RedirectWindow, check_free
+from broker.services.desk import Desk
+from broker.services.fleet import Account, Cloud, Surroundings
+from broker.services.logins import Logins
+from broker.services.maintenance import Maintenance
+from broker.services.timekeeper import Timekeeper
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, MutableMapping
+    from pathlib import Path
+
+    from broker.api.endpoint import Endpoint
+    from broker.config import AccountConfig, Config
+    from broker.core.secret import Secret
+
+DISK_THREADS = 2
+EXCHANGE_THREADS = 16
+CALLS_END_SECONDS = 3.0
+EXCHANGES_END_SECONDS = 30.0
+EXIT_OK, EXIT_REFUSED, EXIT_CONFIG = 0, 1, 2
+
+
+class Fanout:
+    """ports.Events: the log and the hooks."""
+
+    def __init__(self, log: StandardLog) -> None:
+        self.log = log
+        self.hooks: Hooks | None = None
+
+    def emit(self, event: str, **facts: object) -> None:
+        """Tell everybody who listens."""
+        self.log.emit(event, **facts)
+        if self.hooks is not None:
+            self.hooks.tell(event, facts)
+
+
+class App:
+    """One broker, from start to stop."""
+
+    def __init__(
+        self, config_path: Path | None, environ: MutableMapping[str, str], parts: assembly.Parts | None = None
+    ) -> None:
+        self._parts = parts or assembly.Parts()
+        self._environ = environ
+        self._explicit_path = config_path
+        self._config: Config | None = None
+        self._clock = SystemClock()
+        self._manager = ServiceManager(environ)
+        self._adopted = [adopt_socket(descriptor) for descriptor in adopt_sockets(environ)]
+        self._events = Fanout(StandardLog(environ=environ))
+        self._timekeeper = Timekeeper(self._clock, self._events)
+        self._disk_worker = ThreadWorker("disk", DISK_THREADS)
+        self._exchange_worker = ThreadWorker("exchange", EXCHANGE_THREADS)
+        self._publishers = assembly.Publishers()
+        self._accounts: dict[str, Account] = {}
+        self._lock: StateLock | None = None
+        self._reloading = asyncio.Lock()
+        self._around: Surroundings | None = None
+        self._flights: set[asyncio.Task[None]] = set()
+
+    # start
+
+    def read(self) -> Config:
+        """Read the configuration. Raises: ConfigError."""
+        path = find_config_file(self._explicit_path, self._environ)
+        return read_config(path, self._environ, previous=self._config)
+
+    async def run(self) -> int:
+        """Serve until told to stop; the exit code."""
+        self._stop = asyncio.Event()
+        self._window = RedirectWindow(self._redirected)
+        self._logins = Logins({}, timekeeper=self._timekeeper, events=self._events, window=self._window)
+        self._desk = Desk(
+            logins=self._logins,
+            timekeeper=self._timekeeper,
+            facts={"version": broker.__version__, "started_at": int(self._timekeeper.wall_seconds())},
+            wake=self._wake,
+            reload=self.reload,
+        )
+        self._desk.accounts_by_name = self._accounts
+        self._maintenance = Maintenance(
+            lambda: self._accounts, logins=self._logins, timekeeper=self._timekeeper, events=self._events
+        )
+        self._ticker = Ticker(self._sweep)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                endpoints = await self._begin()
+                await self._serve(endpoints)
+        finally:
+            self._release()
+        return EXIT_OK
+
+    async def _begin(self) -> list[Endpoint]:
+        """Configuration, state, socket, in this order. Raises: BrokerError."""
+        try:
+            config = self.read()
+        except ConfigError as error:
+            if not self._adopted:
+                raise
+            self._degrade(error)
+            return self._adopted
+        if not self._adopted and config.login.listen:
+            check_free(config.login.listen)
+        await self._apply(config)
+        return self._adopted or [bind_socket(config.socket)]
+
+    def _degrade(self, error: ConfigError) -> None:
+        self._desk.degraded = error
+        self._desk.policy = assembly.access_policy(None)
+        self._events.emit("config.degraded", detail=error.message)
+
+    async def _apply(self, config: Config) -> list[str]:
+        """Put a configuration in force; what changed. Raises: BrokerError, with the old one in force."""
+        changes = ["started"] if self._config is None else describe_changes(self._config, config)
+        if self._config is not None:
+            config = in_force_after_reload(self._config, config)
+        if self._around is None:
+            self._around = await self._open_state(config)
+        around = self._around
+        clouds = {
+            name: await asyncio.to_thread(self._make_cloud, account)
+            for name, account in config.accounts.items()
+            if name not in self._accounts or self._accounts[name].config != account
+        }
+        self._events.log.configure(config.log)
+        targets = {name: ticket.publish for name, ticket in config.tickets.items() if ticket.publish is not None}
+        await self._withdraw_others(config)
+        self._publishers.present = PublishedFiles(targets)
+        self._events.hooks = Hooks(config.hooks.command, on_failure=self._hook_failed) if config.hooks.command else None
+        added = assembly.set_fleet(self._accounts, config, lambda account: clouds[account.name], around)
+        for account in added:
+            await asyncio.to_thread(account.identity.open)
+            await asyncio.to_thread(account.book.open)
+            self._timekeeper.learn_floor(account.book.saved_seconds)
+            account.identity.adopt()
+        assembly.set_tickets(self._accounts, config, around)
+        self._logins.identities = {name: account.identity for name, account in self._accounts.items()}
+        self._window.listen = config.login.listen
+        self._desk.policy = assembly.access_policy(config)
+        self._desk.degraded = None
+        self._config = config
+        self._tell_changes(changes)
+        return changes
+
+    async def _open_state(self, config: Config) -> Surroundings:
+        """Lock and open the state directory. Raises: AlreadyRunning, StoreError, ConfigError."""
+        lock = StateLock(config.state.directory)
+        lock.acquire()
+        try:
+            store, source = await asyncio.to_thread(assembly.open_store, config, self._parts.disk, self._events)
+        except BaseException:
+            lock.release()
+            raise
+        self._lock = lock
+        self._desk.tell("state", {"directory": str(config.state.directory), "key_source": source})
+        return Surroundings(
+            store=store,
+            worker=self._disk_worker,
+            exchanges=self._exchange_worker,
+            timekeeper=self._timekeeper,
+            events=self._events,
+            publisher=self._publishers,
+            spawn=self._spawn,
+            rest_seconds=self._parts.rest_seconds,
+        )
+
+    async def _withdraw_others(self, config: Config) -> None:
+        """Remove the published files that the new configuration no longer names."""
+        if self._config is None:
+            return
+        for name, ticket in self._config.tickets.items():
+            after = config.tickets.get(name)
+            if ticket.publish is not None and (after is None or after.publish != ticket.publish):
+                await self._disk_worker.run(lambda name=name: self._publishers.withdraw(name))
+
+    def _tell_changes(self, changes: list[str]) -> None:
+        event = "config.loaded" if changes == ["started"] else "config.reloaded"
+        self._events.emit(event, accounts=len(self._accounts), detail="; ".join(changes) or "nothing changed")
+
+    def _make_cloud(self, config: AccountConfig) -> Cloud:
+        return (self._parts.make_cloud or assembly.real_cloud)(config, self._clock)
+
+    # while it lives
+
+    async def _serve(self, endpoints: list[Endpoint]) -> None:
+        raise_descriptor_limit()
+        self._listener = Listener(self._desk, endpoints, events=self._events, on_bug=self._bug)
+        await self._listener.start()
+        self._handle_signals()
+        self._manager.ready(self._status_line())
+        self._events.emit("service.ready", socket=str(self._socket_path(endpoints)), version=broker.__version__)
+        ticking = self._spawn(self._ticker.run())
+        await self._stop.wait()
+        await self._shut_down(ticking)
+
+    async def _sweep(self) -> float:
+        due = await self._maintenance.sweep()
+        self._manager.status(self._status_line())
+        self._manager.watchdog()
+        watchdog = self._manager.watchdog_seconds
+        return due if watchdog is None else min(due, watchdog / 2)
+
+    def _wake(self) -> None:
+        self._ticker.wake()
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the configuration again: what changed. Raises: ConfigError, with the old one in force."""
+        async with self._reloading:
+            self._manager.reloading()
+            try:
+                changes = await self._apply(await asyncio.to_thread(self.read))
+            except BrokerError as error:
+                self._events.emit("config.reload_failed", detail=error.message)
+                if self._config is None and isinstance(error, ConfigError):
+                    self._desk.degraded = error
+                raise
+            finally:
+                self._manager.ready(self._status_line())
+        self._wake()
+        return {"changes": changes}
+
+    async def _redirected(self, response: Secret) -> str:
+        """A redirect arrived at the listener: whose login it was. Raises: BrokerError."""
+        identity = await self._logins.complete_redirect(response)
+        self._wake()
+        session = identity.session
+        who = None if session is None else session.display_name or session.subject
+        return identity.name if who is None else f"{identity.name} ({who})"
+
+    # the way out
+
+    async def _shut_down(self, ticking: asyncio.Task[None]) -> None:
+        self._manager.stopping("stopping")
+        self._events.emit("service.stopping")
+        self._ticker.stop()
+        await ticking
+        await self._logins.close()
+        await self._listener.stop()
+        await self._end_flights()
+        for account in self._accounts.values():
+            with contextlib.suppress(BrokerError):  # told when it began to fail
+                await self._disk_worker.run(account.identity.journal.flush)
+            if account.book.unsaved:
+                await account.book.commit()
+            for ticket in account.tickets.values():
+                await ticket.withdraw()
+            await account.cloud.issuer.close()
+        self._events.emit("service.stopped")
+
+    async def _end_flights(self) -> None:
+        """Give calls a moment, and a token request all the time it needs: its answer may be the only login."""
+        await self._flown(CALLS_END_SECONDS)
+        if self._exchange_worker.busy:
+            self._manager.extend_timeout(EXCHANGES_END_SECONDS)
+            await asyncio.to_thread(self._exchange_worker.drain, EXCHANGES_END_SECONDS)
+            await self._flown(CALLS_END_SECONDS)
+        for flight in self._flights:
+            flight.cancel()
+        await self._flown(CALLS_END_SECONDS)
+
+    async def _flown(self, seconds: float) -> None:
+        if self._flights:
+            await asyncio.wait(set(self._flights), timeout=seconds)
+
+    def _release(self) -> None:
+        self._disk_worker.close()
+        self._exchange_worker.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    # odds and ends of the process
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = self._group.create_task(work)
+        self._flights.add(task)
+        task.add_done_callback(self._flights.discard)
+        return task
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_by_signal()))
+
+    async def _reload_by_signal(self) -> None:
+        with contextlib.suppress(BrokerError):  # told as config.reload_failed
+            await self.reload()
+
+    def _bug(self, error: BaseException) -> None:
+        self._events.log.bug(error)
+
+    def _hook_failed(self, event: str, reason: str) -> None:
+        self._events.log.emit("hook.failed", hook=event, detail=reason)
+
+    def _socket_path(self, endpoints: list[Endpoint]) -> Path | str:
+        for endpoint in endpoints:
+            if endpoint.path is not None:
+                return endpoint.path
+        return endpoints[0].socket.getsockname() if endpoints else default_socket_path(self._environ)
+
+    def _status_line(self) -> str:
+        return self._desk.status_line()
+
+
+def serve(config_path: Path | None, parts: assembly.Parts | None = None) -> int:
+    """Run the daemon until it is told to stop; the exit code."""
+    try:
+        return asyncio.run(App(config_path, os.environ, parts).run())
+    except* ConfigError as group:
+        code = _refuse(group, EXIT_CONFIG)
+    except* (AlreadyRunning, SocketInUse, StoreError, BrokerError) as group:
+        code = _refuse(group, EXIT_REFUSED)
+    return code
+
+
+def _refuse(group: BaseExceptionGroup[BrokerError], code: int) -> int:
+    for error in _leaves(group):
+        print(f"error: {error.message}", file=sys.stderr)  # noqa: T201 - before there is a log
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _leaves(group: BaseExceptionGroup[BrokerError]) -> list[BrokerError]:
+    found: list[BrokerError] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -1,0 +1,76 @@
+"""Where redirects are awaited while a login is pending: the service's window onto the redirect page's listener.
+
+Knows the listener's life, nothing of a login. The one invariant: nothing listens while no login is pending.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from broker.api.redirect_page import RedirectListener
+from broker.errors import BrokerError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from broker.core.secret import Secret
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class RedirectWindow:
+    """services.logins.LoginWindow on a loopback port."""
+
+    def __init__(self, on_redirect: Callable[[Secret], Awaitable[str]]) -> None:
+        self.listen = ""
+        self._on_redirect = on_redirect
+        self._listener: RedirectListener | None = None
+        self._paths: frozenset[str] = frozenset()
+
+    async def open(self, redirect_uris: frozenset[str]) -> str | None:
+        """Await redirects to these URIs (none: close); what keeps it from listening, None where it listens."""
+        paths = frozenset(path for path in (self._path(uri) for uri in redirect_uris) if path is not None)
+        if paths != self._paths:
+            await self._close()
+        if not paths:
+            return "the redirect URI is not one that this machine can listen for" if redirect_uris else None
+        if self._listener is None:
+            listener = RedirectListener(self.listen, paths, self._on_redirect)
+            try:
+                await listener.start()
+            except BrokerError as error:
+                return error.message
+            self._listener, self._paths = listener, paths
+        return None
+
+    def _path(self, redirect_uri: str) -> str | None:
+        """The path to answer, where this redirect URI leads to our port."""
+        uri = urlsplit(redirect_uri)
+        if not self.listen or uri.scheme != "http" or uri.hostname not in LOOPBACK:
+            return None
+        port = int(self.listen.rpartition(":")[2])
+        return (uri.path or "/") if (uri.port or 80) == port else None
+
+    async def _close(self) -> None:
+        listener, self._listener = self._listener, None
+        self._paths = frozenset()
+        if listener is not None:
+            await listener.stop()
+
+
+def check_free(listen: str) -> None:
+    """See at the start that the port for logins can be had later. Raises: BrokerError."""
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError as error:
+            raise BrokerError(
+                f"[login] listen {listen}: {error.strerror}",
+                hint='another program has that port: choose another, or listen = "" to log in by pasting',
+            ) from None

@@ -1,0 +1,285 @@
+"""One account: its login, and its token kept fresh.
+
+Knows the worker and the journal, no provider's details; the steps themselves are in `exchange`. The one invariant:
+a login changes only by what the journal has accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+from broker.core.failure import NEVER_SECONDS, Failure, after
+from broker.core.freshness import Windows, draw, id_token_windows
+from broker.core.runway import login_left, warning_due
+from broker.core.session import HeldToken, Phase, Session
+from broker.errors import (
+    BadRequest,
+    BrokerError,
+    InvalidResponse,
+    LoginRequired,
+    StoreDamaged,
+    StoreError,
+    StoreUnavailable,
+    UpstreamUnavailable,
+)
+from broker.services.exchange import Exchange, binding_of, delayed, salt_of, settings_of
+from broker.services.journal import Journal, LoginGone
+from broker.services.refreshable import Refreshable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from broker.config import AccountConfig
+    from broker.core.instant import Instant
+    from broker.core.tokens import PendingLogin
+    from broker.ports import Events, Worker
+    from broker.services.timekeeper import Timekeeper
+
+PATIENCE_SECONDS = 30.0
+
+
+class Identity:
+    """Keeps one account's login alive and its token fresh."""
+
+    def __init__(
+        self,
+        config: AccountConfig,
+        *,
+        exchange: Exchange,
+        journal: Journal,
+        worker: Worker,
+        exchanges: Worker,
+        timekeeper: Timekeeper,
+        events: Events,
+        spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
+    ) -> None:
+        self.config = config
+        self.exchange = exchange
+        self.journal = journal
+        self.blocked: StoreError | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        self._worker = worker
+        self._exchanges = exchanges
+        self._timekeeper = timekeeper
+        self._events = events
+        self.token: Refreshable[HeldToken] = Refreshable(
+            f"account {config.name}",
+            now=timekeeper.now,
+            spawn=spawn,
+            obtain=self._refresh,
+            windows=self._windows,
+            patience_seconds=PATIENCE_SECONDS,
+        )
+
+    # what is there
+
+    @property
+    def name(self) -> str:
+        """The account's name in the configuration."""
+        return self.config.name
+
+    @property
+    def session(self) -> Session | None:
+        """The present login, if it was made for the application that is configured."""
+        session = self.journal.session
+        return session if session is not None and session.binding == binding_of(self.config) else None
+
+    @property
+    def usable(self) -> bool:
+        """Whether a refresh can still be hoped for."""
+        session = self.session
+        return session is not None and session.token_to_send() is not None
+
+    def why_no_login(self) -> BrokerError:
+        """The reason why a person (or the operator) must act before tokens can be had."""
+        if self.blocked is not None:
+            return self.blocked
+        session = self.session
+        if session is not None and session.refresh_token is None:
+            why = "the login has ended: the provider gave no refresh token"
+        elif session is not None:
+            why = f"the login has ended: {session.ended or 'it cannot be refreshed'}"
+        elif self.journal.session is not None:
+            why = "the configuration names another application than the login was made for"
+        else:
+            why = "not logged in"
+        return LoginRequired(f"account {self.name}: {why}", hint=f"run: eliot-broker login {self.name}")
+
+    def login_left(self, now: Instant) -> float | None:
+        """Seconds for which the login can still be refreshed; None where nobody has told."""
+        session = self.session
+        return 0.0 if session is None else login_left(session, now, self.config.oauth.sliding_window_seconds)
+
+    # start
+
+    def open(self) -> None:
+        """Read the login from disk. Blocking. A file that cannot be used leaves the account without a login."""
+        document = self.journal.document
+        try:
+            self.journal.open()
+        except StoreDamaged as error:
+            self._events.emit("store.damaged", document=document, detail=error.message)
+        except StoreUnavailable as error:
+            self.blocked = error
+            self._events.emit("store.unavailable", document=document, detail=error.message)
+        if self.journal.saved is not None:
+            self._timekeeper.learn_floor(self.journal.saved.true_seconds)
+
+    def adopt(self) -> None:
+        """Use what the journal holds, in the loop: after `open`, after a login, after a reload."""
+        session = self.session
+        if session is None:
+            self.token.put(None)
+            return
+        self.token.put(self._token_for_calls(session))
+        failure = None if session.failure is None else session.failure.holds(settings_of(self.config))
+        self.token.fail(self._rested(session) if session.phase is Phase.AMBIGUOUS else failure)
+
+    def _rested(self, session: Session) -> Failure:
+        now, rest = self._timekeeper.now(), self.exchange.rest_seconds
+        if session.failure is not None and session.failure.next_attempt_in(now) >= rest:
+            return session.failure
+        interrupted = f"account {self.name}: a refresh was interrupted; the same token is tried again"
+        error = UpstreamUnavailable(interrupted, service="token endpoint", retry_after_seconds=rest)
+        return after(error, session.failure, now, runway_seconds=None, salt=salt_of(session))
+
+    def reconfigure(self, config: AccountConfig, exchange: Exchange) -> None:
+        """Go on with a new configuration, the same journal and, where it fits, the same login."""
+        self.config, self.exchange = config, exchange
+        self.adopt()
+
+    # the login
+
+    async def begin_login(self) -> PendingLogin:
+        """Make an authorization request. Raises: BrokerError."""
+        if self.blocked is not None:
+            raise self.blocked
+        return await self._exchanges.run(self.exchange.begin)
+
+    async def finish_login(self, pending: PendingLogin, found: dict[str, str]) -> None:
+        """Exchange the code, verify, save, and only then use the new login. Raises: BrokerError."""
+        try:
+            session = await self._exchanges.run(lambda: self.exchange.login(pending, found))
+        except LoginGone:
+            raise BadRequest(f"account {self.name}: the login was ended while it was completed") from None
+        self.adopt()
+        self._events.emit("login.completed", account=self.name, subject=session.display_name or session.subject)
+        self.on_change()
+
+    async def logout(self) -> None:
+        """Drop the login from disk and memory; saying it twice is fine. Raises: StoreUnavailable."""
+        if self.blocked is not None:
+            raise self.blocked
+        await self._worker.run(lambda: self.journal.replace(None))
+        self.token.put(None)
+        self._events.emit("logout.done", account=self.name)
+        self.on_change()
+
+    # the refresh
+
+    async def refresh_now(self) -> None:
+        """One attempt now: over our own backoff, never over what the cloud told us. Raises: BrokerError."""
+        if not self.usable:
+            raise self.why_no_login()
+        failure, now = self.token.failure, self._timekeeper.now()
+        if failure is not None and failure.told and failure.next_attempt_in(now) > 0:
+            raise failure.error(now)
+        await asyncio.shield(self.token.start())
+        self._raise_failure()
+
+    async def fresh_token(self, *, newer_than: int | None = None) -> HeldToken:
+        """The token that the API is called with, from a refresh if need be. Raises: BrokerError."""
+        now = self._timekeeper.now()
+        token = self.token.usable(now)
+        if token is not None and token.generation != newer_than:
+            return token
+        failure = self.token.failure
+        if not self.usable:
+            raise self.why_no_login()
+        if failure is not None and not self.token.in_flight and failure.next_attempt_in(now) > 0:
+            raise failure.error(now)
+        await asyncio.shield(self.token.start())
+        token = self.token.usable(self._timekeeper.now())
+        if token is not None and token.generation != newer_than:
+            return token
+        self._raise_failure()
+        raise InvalidResponse(f"account {self.name}: the refresh brought no usable token", service="token endpoint")
+
+    def _raise_failure(self) -> None:
+        if not self.usable:
+            raise self.why_no_login()
+        if self.token.failure is not None:
+            raise self.token.failure.error(self._timekeeper.now())
+
+    async def _refresh(self) -> None:
+        session = self.session
+        sent = None if session is None else session.token_to_send()
+        if session is None or sent is None:
+            return
+        runway = self.token.remaining(self._timekeeper.now())
+        try:
+            await self._exchanges.run(lambda: self.exchange.refresh(session, sent, runway))
+        except LoginGone:
+            self._events.emit("login.dropped", account=self.name, detail="the login changed while it was refreshed")
+        except BrokerError as error:
+            self._note_failure(error)
+        else:
+            self.adopt()
+            self._events.emit("id_token.refreshed", account=self.name, generation=self._generation())
+            self.on_change()
+
+    def _generation(self) -> int:
+        return 0 if self.token.value is None else self.token.value.generation
+
+    def _note_failure(self, error: BrokerError) -> None:
+        session, before, now = self.session, self.token.failure, self._timekeeper.now()
+        noted = None if session is None or isinstance(error, StoreError) else session.failure
+        failure = noted or after(error, before, now, runway_seconds=self.token.remaining(now), salt=self.name)
+        if not self.usable:
+            failure = delayed(failure, NEVER_SECONDS)
+        self.token.fail(failure)
+        if before is None or before.code is not failure.code:
+            name = "id_token.refresh_ambiguous" if getattr(error, "ambiguous", False) else "id_token.refresh_failed"
+            wait = round(failure.next_attempt_in(now))
+            self._events.emit(
+                name, account=self.name, code=failure.code.value, detail=failure.message, next_attempt_seconds=wait
+            )
+        if session is not None and not self.usable:
+            self._events.emit("login.required", account=self.name, detail=self.why_no_login().message)
+            self.on_change()
+
+    # the sweep
+
+    def due_in(self, now: Instant) -> float:
+        """Seconds until a refresh should start; infinite where none can."""
+        return self.token.due_in(now) if self.usable else math.inf
+
+    async def maintain(self, now: Instant) -> None:
+        """Start what is due, save what could not be saved, warn of an end."""
+        if self.due_in(now) <= 0:
+            self.token.start()
+        if self.journal.unsaved:
+            await self._flush()
+        session = self.session
+        warning = None if session is None else warning_due(session, now, self.config.oauth.sliding_window_seconds)
+        if session is not None and warning is not None:
+            name, left = warning
+            await self._worker.run(lambda: self.journal.warned(session.login_id, name))
+            self._events.emit("login.ending", account=self.name, threshold=name, login_left_seconds=round(left))
+
+    async def _flush(self) -> None:
+        try:
+            await self._worker.run(self.journal.flush)
+        except StoreUnavailable:
+            return  # told already, shown in status, tried again at the next sweep
+        self._events.emit("store.recovered", document=self.journal.document)
+
+    def _token_for_calls(self, session: Session) -> HeldToken | None:
+        return session.access_token if self.config.api.token == "access_token" else session.id_token
+
+    def _windows(self, held: HeldToken) -> Windows:
+        session = self.session
+        life = None if session is None or session.refresh_token_life is None else session.refresh_token_life.seconds
+        return id_token_windows(held.life, refresh_token_seconds=life, jitter=draw(self.name, held.generation))

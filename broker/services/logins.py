@@ -1,0 +1,147 @@
+"""The logins under way: one per account, for ten minutes, tied to its redirect by the state.
+
+Knows the identities and a window to await the redirect in, no HTTP. The one invariant: whatever comes in for a
+pending login, the present login of the account stays as it is until the new one is on disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from broker.core.instant import Span
+from broker.core.redirect import check_state, parameters
+from broker.errors import BadRequest, BrokerError, LoginRejected, ResponseMismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from broker.core.instant import Instant
+    from broker.core.secret import Secret
+    from broker.core.tokens import PendingLogin
+    from broker.ports import Events
+    from broker.services.identity import Identity
+    from broker.services.timekeeper import Timekeeper
+
+PENDING_SECONDS = 600.0
+
+
+class LoginWindow(Protocol):
+    """Where redirects are awaited while some login is pending."""
+
+    async def open(self, redirect_uris: frozenset[str]) -> str | None:
+        """Await redirects to these URIs (none: close); what keeps it from listening, for the person to know."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A login under way and how long it stays so."""
+
+    login: PendingLogin
+    span: Span
+    expires_at: int
+
+
+class Logins:
+    """Begins and completes logins."""
+
+    def __init__(
+        self, identities: Mapping[str, Identity], *, timekeeper: Timekeeper, events: Events, window: LoginWindow
+    ) -> None:
+        self.identities = identities
+        self._timekeeper = timekeeper
+        self._events = events
+        self._window = window
+        self._pending: dict[str, Pending] = {}
+        self.listen_problem: str | None = None
+
+    def pending(self, name: str) -> Pending | None:
+        """The login under way of this account."""
+        record = self._pending.get(name)
+        return record if record is not None and self._left(record, self._timekeeper.now()) > 0 else None
+
+    async def begin(self, identity: Identity) -> Pending:
+        """Begin a login; an earlier one of this account is void. Raises: BrokerError."""
+        login = await identity.begin_login()
+        wall = self._timekeeper.wall_seconds()
+        record = Pending(login, Span(self._timekeeper.now(), PENDING_SECONDS), int(wall + PENDING_SECONDS))
+        self._pending[identity.name] = record
+        self._events.emit("login.started", account=identity.name)
+        await self._show()
+        return record
+
+    async def complete(self, identity: Identity, response: Secret) -> None:
+        """Take what the person brought back. Raises: BadRequest, LoginError, UpstreamError."""
+        found = parameters(response)
+        await self._complete(identity, found)
+
+    async def complete_redirect(self, response: Secret) -> Identity:
+        """Take a redirect that arrived by itself: its state says whose it is. Raises: as `complete`."""
+        found = parameters(response)
+        if "state" not in found:
+            raise ResponseMismatch("login response: it carries no state", hint="begin the login again")
+        for name in list(self._pending):
+            record = self.pending(name)
+            if record is not None and _has_state(found, record.login):
+                await self._complete(self.identities[name], found)
+                return self.identities[name]
+        raise ResponseMismatch(
+            "login response: it answers no pending login",
+            hint="it was used already, is older than ten minutes, or belongs to another login: begin the login again",
+        )
+
+    async def _complete(self, identity: Identity, found: dict[str, str]) -> None:
+        record = self.pending(identity.name)
+        if record is None:
+            hint = f"run: eliot-broker login {identity.name}"
+            raise BadRequest(f"account {identity.name}: no login is pending", hint=hint)
+        check_state(found, record.login)
+        del self._pending[identity.name]  # a second answer finds nothing, whatever becomes of this one
+        try:
+            await identity.finish_login(record.login, found)
+        except BrokerError as error:
+            if not isinstance(error, LoginRejected):  # the code may still be good: the person may try again
+                self._pending.setdefault(identity.name, record)
+            self._events.emit("login.failed", account=identity.name, code=error.code.value, detail=error.message)
+            raise
+        finally:
+            await self._show()
+
+    async def void(self, name: str) -> None:
+        """A logout ends what is pending, too."""
+        if self._pending.pop(name, None) is not None:
+            await self._show()
+
+    async def maintain(self, now: Instant) -> None:
+        """Forget what has expired."""
+        for name, record in list(self._pending.items()):
+            if self._left(record, now) <= 0 or name not in self.identities:
+                del self._pending[name]
+                self._events.emit("login.expired", account=name)
+                await self._show()
+
+    def due_in(self, now: Instant) -> float:
+        """Seconds until the next pending login expires."""
+        return min((max(0.0, self._left(record, now)) for record in self._pending.values()), default=float("inf"))
+
+    async def close(self) -> None:
+        """Stop awaiting redirects."""
+        self._pending.clear()
+        await self._show()
+
+    async def _show(self) -> None:
+        uris = frozenset(record.login.redirect_uri for record in self._pending.values())
+        self.listen_problem = await self._window.open(uris)
+
+    @staticmethod
+    def _left(record: Pending, now: Instant) -> float:
+        return record.span.remaining(now) or 0.0
+
+
+def _has_state(found: dict[str, str], login: PendingLogin) -> bool:
+    try:
+        check_state(found, login)
+    except ResponseMismatch:
+        return False
+    return True
