@@ -64,7 +64,7 @@ def test_a_variable_stays_while_the_file_is_wrong_so_that_a_repaired_one_finds_i
     place.environ["KEY"] = "abc"
     assert place.problems(with_key("env:KEY") + "unknown = 1\n")
     assert place.environ["KEY"] == "abc"
-    assert place.read(with_key("env:KEY"))
+    assert place.read(with_key("env:KEY")).accounts["home"].api.subscription_key.value.reveal() == "abc"
 
 
 def test_a_reload_remembers_the_variables_of_the_configuration_in_force(place: Place) -> None:
