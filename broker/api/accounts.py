@@ -22,17 +22,15 @@ if TYPE_CHECKING:
     from broker.api.audit import Audit
     from broker.api.backend import Backend
     from broker.api.call import Call
-    from broker.api.limits import Limits
     from broker.api.shelter import Shelter
 
 
 class AccountRoutes:
     """Handlers of /v1/accounts…."""
 
-    def __init__(self, backend: Backend, audit: Audit, limits: Limits, shelter: Shelter) -> None:
+    def __init__(self, backend: Backend, audit: Audit, shelter: Shelter) -> None:
         self._backend = backend
         self._audit = audit
-        self._limits = limits
         self._shelter = shelter
 
     async def list(self, call: Call) -> web.StreamResponse:
@@ -72,7 +70,7 @@ class AccountRoutes:
     async def complete_login(self, call: Call) -> web.StreamResponse:
         """POST /v1/accounts/{name}/login/complete."""
         no_query(call.query)
-        response = (await call.json_body(self._limits)).get("response")
+        response = call.json_body().get("response")
         if not isinstance(response, str) or not response.strip():
             raise BadRequest(
                 "the body needs a `response`: the redirect URL, its query, or the code",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from broker.errors import Code
+
 if TYPE_CHECKING:
     from broker.api.limits import Limits
     from broker.core.access import Peer
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from broker.ports import Events
 
 MAX_WINDOWS = 4096
-NAME_LENGTH = 64
+PATH_LENGTH = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,16 @@ class Given:
     secret: Secret
     generation: int | None
     remaining_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was asked and why it was refused; `path` without its query, `code` is a problem code."""
+
+    method: str
+    path: str
+    code: str
+    reason: str
 
 
 class _Window:
@@ -69,20 +81,22 @@ class Audit:
         }
         self._tell(event, window, facts)
 
-    def refused(self, peer: Peer, now: float, *, action: str, name: str | None, reason: str) -> None:
-        """Tell that `peer` asked for something and was refused; `reason` is a problem code."""
-        window = self._window(("request.refused", peer.uid, reason), now)
+    def refused(self, peer: Peer, now: float, refusal: Refusal) -> None:
+        """Tell that `peer` asked for something and was refused."""
+        event = "request.limited" if refusal.code == Code.RATE_LIMITED else "request.refused"
+        window = self._window((event, peer.uid, refusal.code), now)
         if window.told >= self._burst:
             window.untold += 1
         facts: dict[str, object] = {
             "uid": peer.uid,
             "pid": peer.pid,
             "unit": peer.unit,
-            "action": action,
-            "name": None if name is None else name[:NAME_LENGTH],
-            "reason": reason,
+            "method": refusal.method[:PATH_LENGTH],
+            "path": refusal.path[:PATH_LENGTH],
+            "code": refusal.code,
+            "reason": refusal.reason,
         }
-        self._tell("request.refused", window, facts)
+        self._tell(event, window, facts)
 
     def flush(self, now: float | None = None) -> None:
         """Tell the counts of windows that are over; None: of all of them."""
@@ -111,4 +125,5 @@ class Audit:
     def _close(self, key: tuple[str, int, str]) -> None:
         window = self._windows.pop(key)
         if window.untold:
-            self._events.emit(key[0], count=window.untold, **window.facts)
+            seconds = int(self._window_seconds)
+            self._events.emit(key[0], count=window.untold, window_seconds=seconds, **window.facts)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -36,6 +36,7 @@ class Call:
     peer: Peer
     action: Action
     name: str
+    body: bytes = field(default=b"", repr=False)
 
     @property
     def query(self) -> str:
@@ -47,41 +48,41 @@ class Call:
         values = self.request.headers.getall(name, None)
         return None if values is None else ", ".join(values)
 
-    async def json_body(self, limits: Limits) -> Mapping[str, Any]:
-        """The body as a JSON object, within its size and time. Raises: BadRequest."""
-        raw = await self._read(limits)
+    def json_body(self) -> Mapping[str, Any]:
+        """The body as a JSON object. Raises: BadRequest."""
         try:
-            document = json.loads(raw)
+            document = json.loads(self.body)
         except (ValueError, RecursionError):
             raise BadRequest("the body is not JSON") from None
         if not isinstance(document, dict):
             raise BadRequest("the body must be a JSON object")
         return document
 
-    async def _read(self, limits: Limits) -> bytes:
-        request = self.request
-        if request.version >= (1, 1) and request.headers.get("Expect", "").lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
-        body = bytearray()
-        try:
-            async with asyncio.timeout(limits.body_seconds):
-                while chunk := await request.content.readany():
-                    body += chunk
-                    check_length(len(body), limits)
-        except TimeoutError:
-            text = f"the body did not arrive within {limits.body_seconds:g} s; the connection is closed"
-            raise RequestRefused(text, status=400, headers={"Connection": "close"}) from None
-        except web.RequestPayloadError:
-            raise BadRequest("the body is malformed") from None
-        return bytes(body)
+
+async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
+    """The whole body, within its size and time. Raises: BadRequest, RequestRefused (400)."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    body = bytearray()
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            while chunk := await request.content.readany():
+                body += chunk
+                check_length(len(body), limits)
+    except TimeoutError:
+        text = f"the body did not arrive within {limits.body_seconds:g} s; the connection is closed"
+        raise RequestRefused(text, status=400) from None
+    except web.RequestPayloadError:
+        raise BadRequest("the body is malformed") from None
+    return bytes(body)
 
 
 def check_length(length: int | None, limits: Limits) -> None:
     """Refuse a body that is too long, announced or arrived. Raises: RequestRefused (400)."""
     if length is not None and length > limits.body_bytes:
         text = f"the body is longer than {limits.body_bytes} bytes; the connection is closed"
-        raise RequestRefused(text, status=400, headers={"Connection": "close"})
+        raise RequestRefused(text, status=400)
 
 
 def answer(

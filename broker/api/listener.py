@@ -54,7 +54,7 @@ class Listener:
         self.audit = Audit(events, self._limits)
         self.routes = table(
             TicketRoutes(backend, self.audit, self._limits, self._shelter, self._stopping),
-            AccountRoutes(backend, self.audit, self._limits, self._shelter),
+            AccountRoutes(backend, self.audit, self._shelter),
             SystemRoutes(backend, self._shelter),
         )
         self._dispatcher = Dispatcher(

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
-from broker.api.call import Call, check_length
+from broker.api.audit import Refusal
+from broker.api.call import Call, check_length, read_body
 from broker.api.parameters import check_origin
 from broker.api.problems import RequestRefused
 from broker.api.server import BUG, HttpConnection, problem_response
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
-REFUSED_FOR_GOOD = frozenset({Code.NOT_ALLOWED, Code.UNKNOWN_TICKET, Code.UNKNOWN_ACCOUNT, Code.RATE_LIMITED})
+REFUSED_FOR_GOOD = frozenset({Code.NOT_ALLOWED, Code.UNKNOWN_TICKET, Code.UNKNOWN_ACCOUNT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +155,17 @@ class Dispatcher:
             self._check(request, connection)
             route, name = self._router.find(request.method, request.rel_url.raw_path)
         except RequestRefused as error:
-            self._refused(connection.bare_peer, "request", None, error)
+            self._refused(connection.bare_peer, request, error)
             raise
         policy = self._backend.access()
         peer = connection.identity.known(policy) or await connection.identity.resolve(policy)
         try:
             self._check_leave(policy, route.action, name, peer)
-            return await route.handler(Call(request, connection, peer, route.action, name))
+            body = await read_body(request, self._connections.limits) if request.body_exists else b""
+            return await route.handler(Call(request, connection, peer, route.action, name, body))
         except BrokerError as error:
             if error.code in REFUSED_FOR_GOOD:
-                self._refused(peer, route.action, name, error)
+                self._refused(peer, request, error)
             raise
 
     def _check(self, request: web.BaseRequest, connection: Connection) -> None:
@@ -189,8 +191,9 @@ class Dispatcher:
         if not policy.allows(action, name, peer):
             raise NotAllowed(f"uid {peer.uid} may not do this; nothing was done", hint=_hint(action, name))
 
-    def _refused(self, peer: Peer, action: str, name: str | None, error: BrokerError) -> None:
-        self._audit.refused(peer, self._loop.time(), action=action, name=name or None, reason=str(error.code))
+    def _refused(self, peer: Peer, request: web.BaseRequest, error: BrokerError) -> None:
+        refusal = Refusal(request.method, request.rel_url.raw_path, str(error.code), error.message)
+        self._audit.refused(peer, self._loop.time(), refusal)
 
 
 def _hint(action: Action, name: str) -> str:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from broker.api.connection import Connection, Connections
 
 SERVER_NAME = "eliot-broker"
-LINGERING_SECONDS = 2.0
 NEVER_SECONDS = 86400.0
 SILENT = logging.getLogger("broker.api.aiohttp")
 SILENT.addHandler(logging.NullHandler())
@@ -48,17 +47,52 @@ def problem_response(error: BrokerError, *, close: bool = False) -> web.Response
     return response
 
 
-class HttpConnection(web.RequestHandler):
-    """One HTTP connection; `connection` is None where it was turned away."""
+class QuietConnection(web.RequestHandler):
+    """aiohttp's connection, which answers with problems and logs nothing; `on_bug` hears what is our own mistake."""
 
-    __slots__ = ("_connections", "_on_bug", "_raw_transport", "connection")
+    __slots__ = ("_on_bug",)
+
+    def __init__(self, manager: web.Server, on_bug: Callable[[BaseException], None], **kwargs: Any) -> None:
+        quiet: dict[str, Any] = {"access_log": None, "logger": SILENT}  # no log at all is None, whatever its type says
+        super().__init__(manager, tcp_keepalive=False, auto_decompress=False, **quiet, **kwargs)
+        self._on_bug = on_bug
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being worked on, or was read and is about to be: aiohttp waits for none."""
+        waiter = self._waiter
+        return waiter is None or waiter.done()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  # aiohttp's signature; it quotes the request
+    ) -> web.StreamResponse:
+        """A problem instead of aiohttp's page; only what is our own mistake is told."""
+        if status >= 500 and exc is not None:  # noqa: PLR2004
+            self._on_bug(exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way already")
+        return problem_response(BUG if status >= 500 else MALFORMED, close=True)  # noqa: PLR2004
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """What aiohttp found wrong in itself or in a handler: ours to tell."""
+        exc = kw.get("exc_info")
+        self._on_bug(exc if isinstance(exc, BaseException) else RuntimeError(str(args[:1])))
+
+
+class HttpConnection(QuietConnection):
+    """One connection of the Unix socket; `connection` is None where it was turned away."""
+
+    __slots__ = ("_connections", "_raw_transport", "connection")
 
     def __init__(
         self, manager: HttpServer, connections: Connections, on_bug: Callable[[BaseException], None], **kwargs: Any
     ) -> None:
-        super().__init__(manager, **kwargs)
+        super().__init__(manager, on_bug, **kwargs)
         self._connections = connections
-        self._on_bug = on_bug
         self._raw_transport: asyncio.Transport | None = None
         self.connection: Connection | None = None
 
@@ -79,7 +113,7 @@ class HttpConnection(web.RequestHandler):
     def eof_received(self) -> bool | None:  # type: ignore[override]  # aiohttp declares less than asyncio allows
         """Keep a connection that only said it will send no more, as `nc -N` does, until its answer is out."""
         connection = self.connection
-        if connection is None or self._raw_transport is None or not (connection.in_flight or self._messages):
+        if connection is None or self._raw_transport is None or not self.busy:
             return None
         poll = select.poll()
         poll.register(self._raw_transport.get_extra_info("socket").fileno(), 0)
@@ -106,30 +140,6 @@ class HttpConnection(web.RequestHandler):
         super().connection_lost(exc)
         self._connections.remove(self.connection)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a request is being worked on or waits to be."""
-        return self.connection is not None and (self.connection.in_flight is not None or bool(self._messages))
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002  # aiohttp's signature; it quotes the request
-    ) -> web.StreamResponse:
-        """A problem instead of aiohttp's page; only what is our own mistake is told."""
-        if status >= 500 and exc is not None:  # noqa: PLR2004
-            self._on_bug(exc)
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer is under way already")
-        return problem_response(BUG if status >= 500 else MALFORMED, close=True)  # noqa: PLR2004
-
-    def log_exception(self, *args: Any, **kw: Any) -> None:
-        """What aiohttp found wrong in itself or in a handler: ours to tell."""
-        exc = kw.get("exc_info")
-        self._on_bug(exc if isinstance(exc, BaseException) else RuntimeError(str(args[:1])))
-
 
 class HttpServer(web.Server):
     """The protocol factory of the listener."""
@@ -144,15 +154,11 @@ class HttpServer(web.Server):
         self._parts = (connections, on_bug)
         limits = connections.limits
         self._settings: dict[str, Any] = {
-            "access_log": None,
-            "logger": SILENT,
-            "tcp_keepalive": False,
             "keepalive_timeout": NEVER_SECONDS,  # ours: Connection.deadline
             "max_line_size": limits.line_bytes,
             "max_field_size": limits.line_bytes,
             "max_headers": limits.headers,
-            "lingering_time": LINGERING_SECONDS,
-            "auto_decompress": False,
+            "lingering_time": 0,  # on a Unix socket the answer is read although we closed
         }
 
     def __call__(self) -> HttpConnection:

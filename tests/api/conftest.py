@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,22 +14,25 @@ import aiohttp
 import pytest
 
 from broker.api.endpoint import bind_socket
-from broker.api.limits import Limits
 from broker.api.listener import Listener
 from broker.config import SocketConfig
+from broker.events import check
 from tests.api.fake_backend import FakeBackend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from broker.api.limits import Limits
+
 
 class Recorder:
-    """Events, kept."""
+    """Events, held to the vocabulary and kept."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, object]]] = []
 
     def emit(self, event: str, **facts: object) -> None:
+        check(event, facts)
         self.events.append((event, facts))
 
     def of(self, event: str) -> list[dict[str, object]]:
@@ -58,6 +61,8 @@ class Broker:
                 return await reader.read()
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def json(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
         """Status and JSON body of a request."""
@@ -73,9 +78,11 @@ async def serving(folder: Path, limits: Limits | None = None) -> AsyncIterator[B
     listener = Listener(backend, [endpoint], events=events, on_bug=bugs.append, limits=limits)
     await listener.start()
     connector = aiohttp.UnixConnector(path=os.fspath(path), limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        yield Broker(path, backend, listener, session, events, bugs)
-    await listener.stop()
+    try:
+        async with aiohttp.ClientSession(connector=connector) as session:
+            yield Broker(path, backend, listener, session, events, bugs)
+    finally:
+        await listener.stop()
 
 
 @pytest.fixture

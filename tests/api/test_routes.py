@@ -241,10 +241,11 @@ PROBLEMS: list[tuple[BrokerError, int, str, str, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "status", "code", "remedy", "retry_after"), PROBLEMS)
+@pytest.mark.parametrize("row", PROBLEMS, ids=lambda row: type(row[0]).__name__)
 async def test_a_failure_is_a_problem_with_code_remedy_and_waiting_time(
-    broker: Broker, error: BrokerError, status: int, code: str, remedy: str, retry_after: str | None
+    broker: Broker, row: tuple[BrokerError, int, str, str, str | None]
 ) -> None:
+    error, status, code, remedy, retry_after = row
     broker.backend.answers["ticket"] = error
     async with broker.session.get(TICKET) as response:
         body = await response.json(content_type="application/problem+json")
