@@ -1,0 +1,40 @@
+"""`help` and `version`.
+
+The one invariant: the table of exit codes that is shown is the one that is used.
+"""
+
+from __future__ import annotations
+
+from broker import __version__
+from broker.cli import exit_codes
+from broker.cli.parser import COMMANDS, UsageError, build_parser, command_parsers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from broker.cli.terminal import Terminal
+
+EXIT_CODES = "exit-codes"
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Show help about everything, a command, or the exit codes."""
+    if args.topic == EXIT_CODES:
+        terminal.result(exit_codes.table())
+    elif args.topic is None:
+        terminal.result(build_parser().format_help().rstrip())
+    elif args.topic in COMMANDS:
+        terminal.result(command_parsers()[args.topic].format_help().rstrip())
+    else:
+        raise UsageError(f"there is no help about {args.topic!r}", f"a command, or {EXIT_CODES}")
+    return exit_codes.DONE
+
+
+def version(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Print the version."""
+    if args.json:
+        terminal.document({"version": __version__})
+    else:
+        terminal.result(__version__)
+    return exit_codes.DONE

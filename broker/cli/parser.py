@@ -1,0 +1,213 @@
+"""The command line: every command with its arguments, its example and where its code is.
+
+Imports argparse and nothing of the commands: `ticket` must start fast, so only the parser of the command that was
+asked for is built. The one invariant: `--help` of every command ends with an example.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from broker import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, NoReturn
+
+    from broker.cli.terminal import Terminal
+
+    Run = Callable[[argparse.Namespace, Terminal], int]
+
+PROGRAM = "eliot-broker"
+CONFIG_ACTIONS = ("check", "show", "example")
+SHELLS = ("bash", "zsh", "fish")
+
+
+class UsageError(Exception):
+    """The arguments cannot be understood; `hint` says where help is."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that raises instead of printing and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, f"{self.prog} --help")
+
+
+class Command:
+    """One command: `run` is MODULE:FUNCTION in broker.cli, `example` what stands at the end of its help."""
+
+    __slots__ = ("arguments", "example", "run", "summary")
+
+    def __init__(
+        self, summary: str, run: str, example: str, arguments: Callable[[argparse.ArgumentParser], None] | None = None
+    ) -> None:
+        self.summary = summary
+        self.run = run
+        self.example = example
+        self.arguments = arguments
+
+
+def build_parser(argv: Sequence[str] = ()) -> Parser:
+    """The parser of the whole command, or only of the one that `argv` begins with."""
+    return _build(argv[:1] if argv and argv[0] in COMMANDS else COMMANDS)[0]
+
+
+def command_parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command by its name, for help and completion."""
+    return _build(COMMANDS)[1]
+
+
+def load(run: str) -> Run:
+    """The function behind a command's MODULE:FUNCTION."""
+    import importlib
+
+    module, _, function = run.partition(":")
+    found: Run = getattr(importlib.import_module(f"broker.cli.{module}"), function)
+    return found
+
+
+def _build(names: Iterable[str]) -> tuple[Parser, dict[str, argparse.ArgumentParser]]:
+    parser = Parser(
+        prog=PROGRAM,
+        description="Logs in to the ELIOT cloud once, keeps the login, and hands out call-in tickets.",
+        epilog="example:\n  TICKET=$(eliot-broker ticket front-door)",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--socket", metavar="PATH", help="the broker's socket (/path or unix:///path)")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}", help="print the version")
+    parsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    return parser, {name: _add(parsers, name, COMMANDS[name]) for name in names}
+
+
+def _add(parsers: Any, name: str, command: Command) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = parsers.add_parser(
+        name,
+        help=command.summary,
+        description=command.summary,
+        epilog=f"example:\n  {command.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--socket", metavar="PATH", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    if command.arguments is not None:
+        command.arguments(parser)
+    parser.set_defaults(run=command.run)
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _account(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="ACCOUNT", help="the account, as broker.toml names it")
+    _json(parser)
+
+
+def _login(parser: argparse.ArgumentParser) -> None:
+    _account(parser)
+    parser.add_argument("--paste", action="store_true", help="take the redirect URL from a line of stdin only")
+    parser.add_argument("--browser", action="store_true", help="open the URL in this machine's browser")
+
+
+def _vend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--min-validity", type=_seconds, metavar="N", help="valid for at least N seconds more")
+    parser.add_argument("--wait", type=_seconds, metavar="N", help="wait up to N seconds for one (at most 300)")
+    parser.add_argument("--format", metavar="TEXT", help="print TEXT with its {fields} filled in")
+    _json(parser)
+
+
+def _ticket(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the ticket, as broker.toml names it")
+    _vend(parser)
+
+
+def _id_token(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="ACCOUNT", help="the account, as broker.toml names it")
+    _vend(parser)
+
+
+def _ticket_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the ticket, as broker.toml names it")
+    _json(parser)
+
+
+def _status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--watch", action="store_true", help="show it again every two seconds")
+    _json(parser)
+
+
+def _wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--timeout", type=_seconds, metavar="N", help="give up after N seconds; default: never")
+    _json(parser)
+
+
+def _config_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="the configuration; default: the usual places")
+
+
+def _config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=CONFIG_ACTIONS, help="find mistakes; show what is in force; print a sample")
+    parser.add_argument("--full", action="store_true", help="example: every key, its default and its meaning")
+    _config_file(parser)
+    _json(parser)
+
+
+def _sandbox(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--once", action="store_true", help="print one ticket and exit")
+    parser.add_argument("--scenario", metavar="NAME", help="the weather to play")
+    parser.add_argument("--provider", choices=("partner", "b2c"), help="the way to sign in (partner)")
+
+
+def _help(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("topic", nargs="?", metavar="TOPIC", help="a command, or exit-codes")
+
+
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
+
+
+def _seconds(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of whole seconds")
+    return int(text)
+
+
+COMMANDS = {
+    "serve": Command(
+        "run the daemon", "serve:run", "eliot-broker serve --config /etc/eliot-broker/broker.toml", _config_file
+    ),
+    "login": Command("log in to an account; prints the URL to open", "login:run", "eliot-broker login home", _login),
+    "logout": Command("drop an account's login and tickets", "account:logout", "eliot-broker logout home", _account),
+    "refresh": Command("refresh an account's login now", "account:refresh", "eliot-broker refresh home", _account),
+    "ticket": Command(
+        "print a valid ticket", "ticket:ticket", "TICKET=$(eliot-broker ticket front-door --wait 10)", _ticket
+    ),
+    "id-token": Command("print an account's id token", "ticket:id_token", "eliot-broker id-token home", _id_token),
+    "watch": Command(
+        "print every change of a ticket", "watch:run", "eliot-broker watch front-door --json | jq .type", _ticket_name
+    ),
+    "status": Command("show accounts, tickets and what is wrong", "status:run", "eliot-broker status --json", _status),
+    "wait": Command("wait until tickets can be had", "wait:run", "eliot-broker wait --timeout 60", _wait),
+    "why": Command("explain the state of a ticket", "why:run", "eliot-broker why front-door", _ticket_name),
+    "reload": Command("make the daemon read its configuration again", "reload:run", "eliot-broker reload", _json),
+    "config": Command("check, show or sample the configuration", "config:run", "eliot-broker config check", _config),
+    "sandbox": Command(
+        "run a broker with a stand-in cloud, no account needed",
+        "serve:sandbox",
+        "eval $(eliot-broker sandbox --once)",
+        _sandbox,
+    ),
+    "completion": Command(
+        "print shell completion", "completion:run", "source <(eliot-broker completion bash)", _completion
+    ),
+    "help": Command("show help about a command or a topic", "help:run", "eliot-broker help exit-codes", _help),
+    "version": Command("print the version", "help:version", "eliot-broker version", _json),
+}

@@ -1,0 +1,32 @@
+"""`reload`: make the daemon read its configuration again, and say what changed.
+
+The one invariant: a configuration that is refused ends with 2 and every problem of it; the old one stays in force.
+"""
+
+from __future__ import annotations
+
+from broker.cli import exit_codes
+from broker.client.synchronous import Client
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from broker.cli.terminal import Terminal
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Reload the configuration."""
+    changed = Client(args.socket).reload()
+    if args.json:
+        terminal.document(changed)
+        return exit_codes.DONE
+    lines = [f"{name}: {_words(value)}" for name, value in changed.items() if value]
+    terminal.result("\n".join(lines) or "nothing changed")
+    return exit_codes.DONE
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_words(each)}" for key, each in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,125 @@
+"""The answer of GET /v1/status as one screen for people: problems first, then accounts, tickets and the rest.
+
+Pure: a document in, text out; tolerant of fields that are missing, because brokers differ in age. The one
+invariant: it shows nothing that is not in the document.
+"""
+
+from __future__ import annotations
+
+from time import gmtime, strftime
+
+from broker.cli.durations import duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Row = dict[str, Any]
+
+
+def render(document: Row, now: float) -> str:
+    """The whole screen; `now` in Unix seconds."""
+    blocks = [
+        _title(document, now),
+        _block("problems", [line for row in document.get("problems") or [] for line in problem_lines(row)]),
+        _block("accounts", [line for row in document.get("accounts") or [] for line in account_lines(row)]),
+        _block("tickets", [line for row in document.get("tickets") or [] for line in ticket_lines(row)]),
+        _block("broker", _broker(document)),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def problem_lines(row: Row) -> list[str]:
+    """A problem: whose, what, who must act, and how."""
+    subject, detail = row.get("subject"), str(row.get("detail") or row.get("code") or "unknown")
+    said = detail if not subject or str(subject) in detail else f"{subject}: {detail}"
+    lines = [f"{said} [{row.get('code', '?')}, remedy: {row.get('remedy', '?')}]"]
+    if row.get("hint"):
+        lines.append(f"  hint: {row['hint']}")
+    return lines
+
+
+def account_lines(row: Row) -> list[str]:
+    """An account: who, until when, when it is refreshed, its quota."""
+    who = row.get("display_name") or row.get("subject")
+    lines = [f"{row.get('name', '?')}: {row.get('state', '?')}{f' as {who}' if who else ''}"]
+    if row.get("login_expires_at") is not None:
+        left = (row.get("runway") or {}).get("login")
+        lines.append(f"  login until {_date(row['login_expires_at'])} ({duration(left)})")
+    token = row.get("id_token") or {}
+    if token:
+        lines.append(
+            f"  id token for {duration(token.get('expires_in'))}{_next('refresh', row.get('next_refresh_in'))}"
+        )
+    if (row.get("login") or {}).get("pending"):
+        lines.append("  a login is pending")
+    lines += _quota(row.get("quota") or {})
+    return lines + _last_failure(row)
+
+
+def ticket_lines(row: Row) -> list[str]:
+    """A ticket: for how long, when it is renewed, or why there is none."""
+    head = f"{row.get('name', '?')}: {row.get('state', '?')}"
+    if row.get("expires_in") is not None:
+        return [f"{head}, valid for {duration(row['expires_in'])}{_next('renewal', row.get('next_renewal_in'))}"]
+    if row.get("code"):
+        return [f"{head}: {row['code']}{_next('attempt', row.get('next_renewal_in'))}"]
+    return [f"{head}, nobody asked for it yet"]
+
+
+def runway(document: Row) -> str:
+    """The runway in one sentence; empty where it is not told."""
+    left = document.get("runway") or {}
+    parts = [f"{what} {duration(left[what])}" for what in ("tickets", "login") if left.get(what) is not None]
+    return f"if the Internet died now: {', '.join(parts)}" if parts else ""
+
+
+def _title(document: Row, now: float) -> str:
+    title = f"eliot-broker {document.get('version', '?')}"
+    if document.get("started_at") is not None:
+        title += f", up {duration(now - document['started_at'])}"
+    return "\n".join(line for line in (title, runway(document)) if line)
+
+
+def _block(title: str, lines: list[str]) -> str:
+    return "\n".join([title, *(f"  {line}" for line in lines)]) if lines else ""
+
+
+def _broker(document: Row) -> list[str]:
+    lines = []
+    clock, state = document.get("clock") or {}, document.get("state") or {}
+    if clock:
+        said = "synchronized" if clock.get("synchronized") else "not synchronized"
+        skew = clock.get("skew_seconds")
+        lines.append(f"clock: {said}" + ("" if skew is None else f", {skew} s from the cloud's"))
+    if isinstance(state, dict) and state:
+        where = f"{state['directory']}, " if state.get("directory") else ""
+        lines.append(f"state: {where}key from {state.get('key_source', 'unknown')}")
+    return lines
+
+
+def _quota(quota: Row) -> list[str]:
+    if not quota.get("limit"):
+        return []
+    line = f"  quota: {quota.get('used', '?')} of {quota['limit']} calls used, {quota.get('reserve', 0)} in reserve"
+    if quota.get("resets_in") is not None:
+        line += f", resets in {duration(quota['resets_in'])}"
+    if quota.get("stopped_for"):
+        line += f"; stopped for {duration(quota['stopped_for'])}"
+    return [line]
+
+
+def _last_failure(row: Row) -> list[str]:
+    failure = row.get("last_failure")
+    if not failure:
+        return []
+    said = failure.get("detail") or failure.get("code") or "unknown"
+    return [f"  last failure: {said}{_next('attempt', failure.get('next_attempt_in'))}"]
+
+
+def _next(what: str, seconds: object) -> str:
+    return "" if seconds is None else f", next {what} in {duration(seconds)}"
+
+
+def _date(seconds: float) -> str:
+    return strftime("%Y-%m-%d %H:%M UTC", gmtime(seconds))
