@@ -1,0 +1,129 @@
+"""Published ticket files: replaced whole or not at all, removed when told to.
+
+Knows no ticket's life: who calls decides when. Everything happens relative to one open directory, so that a
+directory swapped underneath gains nothing. The one invariant: a reader finds the whole new file, the whole old one,
+or none; and a failure leaves no secret in a file that nobody knows of.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from broker.adapters.disk import unavailable
+from broker.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from broker.config import PublishConfig
+    from broker.core.secret import Secret
+
+
+class PublishedFiles:
+    """ports.Publisher; `targets` are the `publish` tables by ticket name, and a ticket without one has no file."""
+
+    def __init__(self, targets: Mapping[str, PublishConfig]) -> None:
+        self._targets = dict(targets)
+
+    def retarget(self, targets: Mapping[str, PublishConfig]) -> None:
+        """Publish to these files from now on; withdraw first what is named no more."""
+        self._targets = dict(targets)
+
+    def publish(self, name: str, ticket: Secret) -> None:
+        target = self._targets.get(name)
+        if target is None:
+            return
+        content = target.format.replace("{ticket}", ticket.reveal()).encode()
+        with unavailable(f"ticket {name} not published to {target.path}"), _directory(target.path) as directory:
+            _replace(directory, target, content)
+
+    def withdraw(self, name: str) -> None:
+        """Remove the file and what an interrupted publish left beside it. Raises: StoreUnavailable."""
+        target = self._targets.get(name)
+        if target is None:
+            return
+        with unavailable(f"ticket {name} not withdrawn from {target.path}"):
+            for path in (_draft(target.path), target.path):
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    path.unlink()
+
+    def withdraw_all(self) -> None:
+        """Remove all files; the first failure is raised after the last attempt. Raises: StoreUnavailable."""
+        failures = []
+        for name in self._targets:
+            try:
+                self.withdraw(name)
+            except StoreUnavailable as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
+
+
+def _draft(path: Path) -> Path:
+    """One fixed name beside the file, so that a left-over is found and overwritten by nobody else's."""
+    return path.with_name(f".{path.name}.eliot-broker.tmp")
+
+
+@contextmanager
+def _directory(path: Path) -> Iterator[int]:
+    """The open directory of `path`, made (0755) where only itself is missing, refused where others may plant files."""
+    if not path.parent.exists():
+        path.parent.mkdir()
+        path.parent.chmod(0o755)  # whatever the umask; the file's own mode decides who reads it
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _refuse_unsafe(path.parent, os.fstat(directory))
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _refuse_unsafe(path: Path, found: os.stat_result) -> None:
+    if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+        raise StoreUnavailable(
+            f"directory {path} is writable by everybody; nothing is published there", hint="chmod o-w"
+        )
+    if found.st_uid not in {0, os.geteuid()}:
+        raise StoreUnavailable(
+            f"directory {path} belongs to user {found.st_uid}, who could swap files; nothing is published there",
+            hint="give the directory to root or to the broker's own user",
+        )
+
+
+def _replace(directory: int, target: PublishConfig, content: bytes) -> None:
+    draft = _draft(target.path).name
+    with suppress(FileNotFoundError):
+        os.unlink(draft, dir_fd=directory)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(draft, flags, 0o600, dir_fd=directory)
+    try:
+        if target.group is not None:
+            os.fchown(descriptor, -1, _group_id(target.group))
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        os.fchmod(descriptor, target.mode)
+        os.fsync(descriptor)
+        os.rename(draft, target.path.name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+        with suppress(OSError):
+            os.unlink(draft, dir_fd=directory)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _group_id(group: str) -> int:
+    """Looked up each time: the group may be made after us. A number stands for itself."""
+    if group.isdigit():
+        return int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise StoreUnavailable(f"there is no group {group}", hint="make the group, or correct `publish`") from None

@@ -1,0 +1,123 @@
+"""Published ticket files, on the real file system."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.adapters.published import PublishedFiles
+from broker.config import PublishConfig
+from broker.core.secret import Secret
+from broker.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def publisher(path: Path, *, mode: int = 0o640, group: str | None = None, line: str = "{ticket}") -> PublishedFiles:
+    return PublishedFiles({"front-door": PublishConfig(path, mode, group, line)})
+
+
+def names_in(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tickets" / "front-door.jwt"
+
+
+def test_the_ticket_is_there_with_its_mode_and_nothing_else(path: Path) -> None:
+    publisher(path).publish("front-door", Secret("eyJ1"))
+    assert path.read_text() == "eyJ1"
+    assert path.stat().st_mode & 0o7777 == 0o640
+    assert path.parent.stat().st_mode & 0o7777 == 0o755
+    assert names_in(path.parent) == ["front-door.jwt"]
+
+
+def test_the_format_is_filled_in(path: Path) -> None:
+    publisher(path, line='{"Authorization": "{ticket}"}\n').publish("front-door", Secret("eyJ1"))
+    assert path.read_text() == '{"Authorization": "eyJ1"}\n'
+
+
+def test_a_reader_that_holds_the_old_file_keeps_it_whole(path: Path) -> None:
+    files = publisher(path)
+    files.publish("front-door", Secret("old"))
+    with path.open() as reader:
+        files.publish("front-door", Secret("newer and longer"))
+        assert reader.read() == "old"
+    assert path.read_text() == "newer and longer"
+
+
+@needs_root
+def test_the_group_is_the_configured_one(path: Path) -> None:
+    publisher(path, group="12345").publish("front-door", Secret("eyJ1"))
+    assert path.stat().st_gid == 12345
+
+
+def test_a_group_that_is_not_there_is_said_and_leaves_nothing(path: Path) -> None:
+    files = publisher(path, group="no-such-group")
+    with pytest.raises(StoreUnavailable, match="no group no-such-group"):
+        files.publish("front-door", Secret("eyJ1"))
+    assert names_in(path.parent) == []
+
+
+def test_a_directory_that_everybody_may_write_to_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    path.parent.chmod(0o777)
+    with pytest.raises(StoreUnavailable, match="writable by everybody"):
+        publisher(path).publish("front-door", Secret("eyJ1"))
+    path.parent.chmod(0o1777)
+    publisher(path).publish("front-door", Secret("eyJ1"))
+
+
+@needs_root
+def test_a_directory_of_another_user_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    os.chown(path.parent, 12345, 12345)
+    with pytest.raises(StoreUnavailable, match="belongs to user 12345"):
+        publisher(path).publish("front-door", Secret("eyJ1"))
+    assert names_in(path.parent) == []
+
+
+def test_a_planted_link_is_not_followed(path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir()
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    path.symlink_to(victim)
+    (path.parent / ".front-door.jwt.eliot-broker.tmp").symlink_to(victim)
+    publisher(path).publish("front-door", Secret("eyJ1"))
+    assert victim.read_text() == "precious"
+    assert not path.is_symlink()
+
+
+def test_a_failure_leaves_no_secret_behind(path: Path) -> None:
+    path.mkdir(parents=True)  # a directory in the file's place: the rename fails, the last step
+    with pytest.raises(StoreUnavailable, match="ticket front-door not published"):
+        publisher(path).publish("front-door", Secret("eyJ1"))
+    assert names_in(path.parent) == ["front-door.jwt"]
+
+
+def test_withdrawing_removes_the_file_and_what_a_crash_left(path: Path) -> None:
+    files = publisher(path)
+    files.publish("front-door", Secret("eyJ1"))
+    (path.parent / ".front-door.jwt.eliot-broker.tmp").write_text("eyJ0")
+    files.withdraw("front-door")
+    files.withdraw("front-door")
+    files.publish("unpublished", Secret("eyJ1"))
+    files.withdraw("unpublished")
+    assert names_in(path.parent) == []
+
+
+def test_withdraw_all_goes_on_after_a_failure_and_tells_it(tmp_path: Path) -> None:
+    stuck, fine = tmp_path / "stuck", tmp_path / "fine"
+    stuck.mkdir()
+    files = PublishedFiles({"a": PublishConfig(stuck), "b": PublishConfig(fine)})
+    files.publish("b", Secret("eyJ1"))
+    with pytest.raises(StoreUnavailable, match="ticket a not withdrawn"):
+        files.withdraw_all()
+    assert not fine.exists()
