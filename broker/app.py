@@ -11,6 +11,8 @@ import contextlib
 import os
 import signal
 import sys
+import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import broker
@@ -23,13 +25,13 @@ from broker.adapters.published import PublishedFiles
 from broker.adapters.systemd import ServiceManager, adopt_sockets
 from broker.adapters.ticker import Ticker
 from broker.adapters.worker import ThreadWorker
-from broker.api.endpoint import SocketInUse, adopt_socket, bind_socket
+from broker.api.endpoint import adopt_socket, bind_socket
 from broker.api.limits import raise_descriptor_limit
 from broker.api.listener import Listener
 from broker.config_changes import describe_changes, in_force_after_reload
 from broker.config_file import find_config_file, read_config
-from broker.config_places import default_socket_path
-from broker.errors import AlreadyRunning, BrokerError, ConfigError, StoreError
+from broker.config_warnings import config_warnings
+from broker.errors import BrokerError, ConfigError
 from broker.login_window import RedirectWindow, check_free
 from broker.services.desk import Desk
 from broker.services.fleet import Account, Cloud, Surroundings
@@ -49,7 +51,6 @@ DISK_THREADS = 2
 EXCHANGE_THREADS = 16
 CALLS_END_SECONDS = 3.0
 EXCHANGES_END_SECONDS = 30.0
-EXIT_OK, EXIT_REFUSED, EXIT_CONFIG = 0, 1, 2
 
 
 class Fanout:
@@ -57,13 +58,20 @@ class Fanout:
 
     def __init__(self, log: StandardLog) -> None:
         self.log = log
-        self.hooks: Hooks | None = None
+        self.hooks = Hooks((), on_failure=self._hook_failed)
 
     def emit(self, event: str, **facts: object) -> None:
         """Tell everybody who listens."""
         self.log.emit(event, **facts)
-        if self.hooks is not None:
-            self.hooks.tell(event, facts)
+        self.hooks.emit(event, **facts)
+
+    def bug(self, error: BaseException) -> None:
+        """Tell a defect of ours, with its traceback."""
+        trace = "".join(traceback.format_exception(error))
+        self.log.emit("request.failed", detail=type(error).__name__, traceback=trace)
+
+    def _hook_failed(self, event: str, detail: str) -> None:
+        self.log.emit("hook.failed", hook_event=event, detail=detail)
 
 
 class App:
@@ -79,11 +87,11 @@ class App:
         self._clock = SystemClock()
         self._manager = ServiceManager(environ)
         self._adopted = [adopt_socket(descriptor) for descriptor in adopt_sockets(environ)]
-        self._events = Fanout(StandardLog(environ=environ))
+        self._events = Fanout(StandardLog("info", "auto", sys.stderr, self._clock))
         self._timekeeper = Timekeeper(self._clock, self._events)
         self._disk_worker = ThreadWorker("disk", DISK_THREADS)
         self._exchange_worker = ThreadWorker("exchange", EXCHANGE_THREADS)
-        self._publishers = assembly.Publishers()
+        self._publisher = PublishedFiles({})
         self._accounts: dict[str, Account] = {}
         self._lock: StateLock | None = None
         self._reloading = asyncio.Lock()
@@ -113,7 +121,7 @@ class App:
         self._maintenance = Maintenance(
             lambda: self._accounts, logins=self._logins, timekeeper=self._timekeeper, events=self._events
         )
-        self._ticker = Ticker(self._sweep)
+        self._ticker = Ticker(self._sweep, self._clock)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -121,7 +129,7 @@ class App:
                 await self._serve(endpoints)
         finally:
             self._release()
-        return EXIT_OK
+        return 0
 
     async def _begin(self) -> list[Endpoint]:
         """Configuration, state, socket, in this order. Raises: BrokerError."""
@@ -155,11 +163,11 @@ class App:
             for name, account in config.accounts.items()
             if name not in self._accounts or self._accounts[name].config != account
         }
-        self._events.log.configure(config.log)
+        self._events.log.configure(config.log.level, config.log.format)
         targets = {name: ticket.publish for name, ticket in config.tickets.items() if ticket.publish is not None}
         await self._withdraw_others(config)
-        self._publishers.present = PublishedFiles(targets)
-        self._events.hooks = Hooks(config.hooks.command, on_failure=self._hook_failed) if config.hooks.command else None
+        self._publisher.retarget(targets)
+        self._events.hooks.command = config.hooks.command
         added = assembly.set_fleet(self._accounts, config, lambda account: clouds[account.name], around)
         for account in added:
             await asyncio.to_thread(account.identity.open)
@@ -192,7 +200,7 @@ class App:
             exchanges=self._exchange_worker,
             timekeeper=self._timekeeper,
             events=self._events,
-            publisher=self._publishers,
+            publisher=self._publisher,
             spawn=self._spawn,
             rest_seconds=self._parts.rest_seconds,
         )
@@ -204,11 +212,19 @@ class App:
         for name, ticket in self._config.tickets.items():
             after = config.tickets.get(name)
             if ticket.publish is not None and (after is None or after.publish != ticket.publish):
-                await self._disk_worker.run(lambda name=name: self._publishers.withdraw(name))
+                await self._disk_worker.run(partial(self._publisher.withdraw, name))
 
     def _tell_changes(self, changes: list[str]) -> None:
-        event = "config.loaded" if changes == ["started"] else "config.reloaded"
-        self._events.emit(event, accounts=len(self._accounts), detail="; ".join(changes) or "nothing changed")
+        config = self._config
+        assert config is not None
+        if changes == ["started"]:
+            self._events.emit(
+                "config.loaded", file=config.file, accounts=len(self._accounts), tickets=len(config.tickets)
+            )
+        else:
+            self._events.emit("config.reloaded", file=config.file, changes="; ".join(changes) or "nothing changed")
+        for warning in config_warnings(config):
+            self._events.emit("config.warned", file=config.file, detail=warning)
 
     def _make_cloud(self, config: AccountConfig) -> Cloud:
         return (self._parts.make_cloud or assembly.real_cloud)(config, self._clock)
@@ -217,14 +233,15 @@ class App:
 
     async def _serve(self, endpoints: list[Endpoint]) -> None:
         raise_descriptor_limit()
-        self._listener = Listener(self._desk, endpoints, events=self._events, on_bug=self._bug)
+        self._listener = Listener(self._desk, endpoints, events=self._events, on_bug=self._events.bug)
         await self._listener.start()
         self._handle_signals()
         self._manager.ready(self._status_line())
-        self._events.emit("service.ready", socket=str(self._socket_path(endpoints)), version=broker.__version__)
-        ticking = self._spawn(self._ticker.run())
+        self._events.emit("service.ready", version=broker.__version__, accounts=len(self._accounts))
+        telling = self._group.create_task(self._events.hooks.run())
+        ticking = self._group.create_task(self._ticker.run())
         await self._stop.wait()
-        await self._shut_down(ticking)
+        await self._shut_down(ticking, telling)
 
     async def _sweep(self) -> float:
         due = await self._maintenance.sweep()
@@ -262,11 +279,11 @@ class App:
 
     # the way out
 
-    async def _shut_down(self, ticking: asyncio.Task[None]) -> None:
+    async def _shut_down(self, ticking: asyncio.Task[None], telling: asyncio.Task[None]) -> None:
         self._manager.stopping("stopping")
         self._events.emit("service.stopping")
-        self._ticker.stop()
-        await ticking
+        ticking.cancel()
+        await asyncio.wait({ticking})
         await self._logins.close()
         await self._listener.stop()
         await self._end_flights()
@@ -278,6 +295,8 @@ class App:
             for ticket in account.tickets.values():
                 await ticket.withdraw()
             await account.cloud.issuer.close()
+        telling.cancel()
+        await asyncio.wait({telling})
         self._events.emit("service.stopped")
 
     async def _end_flights(self) -> None:
@@ -319,43 +338,26 @@ class App:
         with contextlib.suppress(BrokerError):  # told as config.reload_failed
             await self.reload()
 
-    def _bug(self, error: BaseException) -> None:
-        self._events.log.bug(error)
-
-    def _hook_failed(self, event: str, reason: str) -> None:
-        self._events.log.emit("hook.failed", hook=event, detail=reason)
-
-    def _socket_path(self, endpoints: list[Endpoint]) -> Path | str:
-        for endpoint in endpoints:
-            if endpoint.path is not None:
-                return endpoint.path
-        return endpoints[0].socket.getsockname() if endpoints else default_socket_path(self._environ)
-
     def _status_line(self) -> str:
         return self._desk.status_line()
 
 
 def serve(config_path: Path | None, parts: assembly.Parts | None = None) -> int:
-    """Run the daemon until it is told to stop; the exit code."""
+    """Run the daemon until it is told to stop; the exit code. Raises: BrokerError where it refuses to start."""
     try:
         return asyncio.run(App(config_path, os.environ, parts).run())
-    except* ConfigError as group:
-        code = _refuse(group, EXIT_CONFIG)
-    except* (AlreadyRunning, SocketInUse, StoreError, BrokerError) as group:
-        code = _refuse(group, EXIT_REFUSED)
-    return code
+    except BaseExceptionGroup as group:
+        refusal = _refusal(group)
+        if refusal is None:
+            raise
+        raise refusal from None
 
 
-def _refuse(group: BaseExceptionGroup[BrokerError], code: int) -> int:
-    for error in _leaves(group):
-        print(f"error: {error.message}", file=sys.stderr)  # noqa: T201 - before there is a log
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201
-    return code
-
-
-def _leaves(group: BaseExceptionGroup[BrokerError]) -> list[BrokerError]:
-    found: list[BrokerError] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+def _refusal(group: BaseExceptionGroup[BaseException]) -> BrokerError | None:
+    """The expected failure that ended the daemon; None where a bug did."""
+    only = group.exceptions[0]
+    if len(group.exceptions) > 1:
+        return None
+    if isinstance(only, BaseExceptionGroup):
+        return _refusal(only)
+    return only if isinstance(only, BrokerError) else None

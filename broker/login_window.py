@@ -9,12 +9,12 @@ import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from broker.api.redirect_page import RedirectListener
 from broker.errors import BrokerError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from broker.api.redirect_page import RedirectListener
     from broker.core.secret import Secret
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -37,6 +37,8 @@ class RedirectWindow:
         if not paths:
             return "the redirect URI is not one that this machine can listen for" if redirect_uris else None
         if self._listener is None:
+            from broker.api.redirect_page import RedirectListener
+
             listener = RedirectListener(self.listen, paths, self._on_redirect)
             try:
                 await listener.start()

@@ -63,12 +63,10 @@ class Desk:
         names = [name for name, account in self.accounts_by_name.items() if not account.identity.usable]
         if names:
             return f"login required: {', '.join(names)}"
-        runway = self._runway(now)
-        left = (
-            "nothing kept warm" if runway["tickets"] is None else f"tickets for {runway['tickets']} s without Internet"
-        )
+        runway = self._runway(now)["tickets"]
+        left = "none kept warm" if runway is None else f"{runway} s if the Internet died now"
         ready, _ = self.readiness()
-        return f"{'ready' if ready else 'not ready'}; {left}"
+        return f"{'ready' if ready else 'not ready'}; tickets: {left}"
 
     def access(self) -> AccessPolicy:
         """The rules in force."""
