@@ -7,7 +7,8 @@ Start with `Cloud` (in a loop) or `CloudThread` (beside real processes); `creden
 from __future__ import annotations
 
 from broker.sandbox.api_errors import CAPTIVE_PORTAL, api_fault
-from broker.sandbox.cloud import Cloud, CloudThread
+from broker.sandbox.cloud import Cloud
+from broker.sandbox.cloud_thread import CloudThread
 from broker.sandbox.oauth_errors import token_fault
 from broker.sandbox.options import Application, Options, Person
 from broker.sandbox.person import LoginPageError, follow_login

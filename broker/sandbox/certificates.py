@@ -36,7 +36,10 @@ def _alternative_name(name: str) -> x509.GeneralName:
 
 
 class CertificateAuthority:
-    """A certificate authority of one run; `now_seconds` (Unix) is the middle of its certificates' ten years."""
+    """A certificate authority of one run.
+
+    `now_seconds` (Unix, of the clock that TLS goes by) is the middle of its certificates' ten years.
+    """
 
     def __init__(self, now_seconds: float, common_name: str = "eliot-broker sandbox CA") -> None:
         self._now = datetime.fromtimestamp(now_seconds, UTC)

@@ -1,4 +1,4 @@
-"""Cloud: the stand-in for the ELIOT cloud as one object, on loopback TLS, in the running loop or in a thread.
+"""Cloud: the stand-in for the ELIOT cloud as one object, on loopback TLS, in the running loop.
 
 Everything a test or `eliot-broker sandbox` touches is here; its methods may be called from any thread.
 The one invariant: it listens on loopback addresses only, with a certificate of an authority of its own.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from aiohttp import web
 
 from broker.sandbox import credentials
-from broker.sandbox.certificates import CertificateAuthority
+from broker.sandbox.certificates import LOOPBACK_NAMES, CertificateAuthority
 from broker.sandbox.control import add_control
 from broker.sandbox.grants import Grants
 from broker.sandbox.options import Options
@@ -33,9 +32,8 @@ if TYPE_CHECKING:
     from broker.sandbox.calls import CallLog
     from broker.sandbox.weather import Script
 
-_WALL_CLOCK = time.time  # noqa: TID251 -- the cloud is the world outside: its clock is the real one
+WALL_CLOCK = time.time  # noqa: TID251 -- the cloud is the world outside: its clock is the real one
 _HOST = "127.0.0.1"
-_START_SECONDS = 30
 
 
 class Cloud:
@@ -50,7 +48,7 @@ class Cloud:
         *,
         directory: Path | None = None,
         port: int = 0,
-        now: Callable[[], float] = _WALL_CLOCK,
+        now: Callable[[], float] = WALL_CLOCK,
     ) -> None:
         self.options = options or Options()
         self._state = CloudState(self.options, now, Grants(self.options))
@@ -102,7 +100,7 @@ class Cloud:
 
     @property
     def authority(self) -> CertificateAuthority:
-        """The certificate authority, for servers with other (wrong, expired) certificates."""
+        """The certificate authority, for a test's other servers."""
         assert self._authority is not None, "the cloud is started"
         return self._authority
 
@@ -214,55 +212,8 @@ class Cloud:
         """The slow part of a start: keys, certificates, the CA's file."""
         if self._directory is None:
             self._temporary = Path(tempfile.mkdtemp(prefix="eliot-sandbox-"))
-        authority = CertificateAuthority(self._state.now())
+        authority = CertificateAuthority(WALL_CLOCK())
         self.ca_file.write_bytes(authority.pem)
         self._state.keys.published()
-        return authority, authority.server_context()
-
-
-class CloudThread:
-    """A Cloud in a thread with its own loop: `with CloudThread(options) as cloud`, for tests with real processes."""
-
-    def __init__(
-        self,
-        options: Options | None = None,
-        *,
-        directory: Path | None = None,
-        port: int = 0,
-        now: Callable[[], float] = _WALL_CLOCK,
-    ) -> None:
-        self._cloud = Cloud(options, directory=directory, port=port, now=now)
-        self._thread = threading.Thread(target=self._run, name="sandbox-cloud", daemon=True)
-        self._ready = threading.Event()
-        self._failure: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-
-    def __enter__(self) -> Cloud:
-        self._thread.start()
-        if not self._ready.wait(_START_SECONDS):
-            raise TimeoutError("sandbox: the cloud did not start")
-        if self._failure is not None:
-            raise self._failure
-        return self._cloud
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(_START_SECONDS)
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as failure:  # noqa: BLE001 -- it belongs to the thread that waits in __enter__
-            self._failure = failure
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with self._cloud:
-            self._ready.set()
-            await self._stop.wait()
+        names = ("elsewhere.example",) if self.options.certificate == "wrong_name" else LOOPBACK_NAMES
+        return authority, authority.server_context(names, expired=self.options.certificate == "expired")

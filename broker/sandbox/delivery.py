@@ -68,8 +68,8 @@ async def _answer(
     else:
         if fault.commits:
             await answer(request, call)
-        response = web.Response(status=fault.status, body=_encoded(fault.body))
-        response.content_type = "text/html" if _encoded(fault.body).lstrip().startswith(b"<") else "application/json"
+        kind = "text/html" if _encoded(fault.body).lstrip().startswith(b"<") else "application/json"
+        response = web.Response(status=fault.status, body=_encoded(fault.body), content_type=kind, charset="utf-8")
     response.headers.update(fault.headers)
     await state.script.reach("after_commit", call, fault)
     return await _send(state, request, call, fault, response)

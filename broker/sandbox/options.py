@@ -68,6 +68,9 @@ class Options:
         default_factory=lambda: {credentials.PLANT_ID: [credentials.DEVICE_ID, credentials.OTHER_DEVICE_ID]}
     )
 
+    # the certificate it starts with (read once, at the start)
+    certificate: Literal["good", "expired", "wrong_name"] = "good"
+
     # the cloud's clock: added to `now` in tokens and in the Date header
     clock_skew_seconds: float = 0.0
 
