@@ -14,6 +14,7 @@ from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, Miss
 from joserfc.jws import JWSRegistry
 from joserfc.jwt import JWTClaimsRegistry
 
+from broker.core.answer import unix_seconds
 from broker.core.tokens import IdClaims
 from broker.errors import InvalidResponse
 
@@ -55,11 +56,14 @@ class IdTokens:
             given = claims.get("nonce")
             if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.reveal().encode()):
                 raise _wrong("nonce is not the one of this login")
+        expires_at = unix_seconds(claims["exp"])
+        if expires_at is None:
+            raise _wrong("exp is no moment of this century")
         return IdClaims(
             issuer=claims["iss"],
             subject=claims["sub"],
-            issued_at=int(claims["iat"]) if "iat" in claims else None,
-            expires_at=int(claims["exp"]),
+            issued_at=unix_seconds(claims.get("iat")),
+            expires_at=expires_at,
             display_name=display_name(claims),
         )
 

@@ -159,15 +159,37 @@ class BlockingHttp:
     def request(self, request: HttpRequest) -> HttpAnswer:
         """One exchange, over within `timeout_seconds`, whatever hangs. Raises: UpstreamError."""
         # Not asyncio.run: at its end it waits for the resolver's thread, and a dead DNS server holds that for minutes.
-        loop = asyncio.new_event_loop()
+        loop = _ShortLoop()
         try:
             return loop.run_until_complete(self._alone(request))
         finally:
+            loop.hang_up()
             loop.close()
 
     async def _alone(self, request: HttpRequest) -> HttpAnswer:
         async with self._network.session(pooled=False) as session:
             return await self._network.exchange(session, request)
+
+
+class _ShortLoop(asyncio.SelectorEventLoop):
+    """A loop for one exchange: it cuts its connections at the end, as a polite TLS goodbye would outlive it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened: list[asyncio.WriteTransport] = []
+
+    async def create_connection(self, *args: Any, **options: Any) -> Any:
+        transport, protocol = await super().create_connection(*args, **options)
+        self._opened.append(transport)
+        return transport, protocol
+
+    def hang_up(self) -> None:
+        """Abort what is open, and go round once more for it to be closed."""
+        for transport in self._opened:
+            transport.abort()
+        for _ in range(2):  # an aborted TLS transport closes its socket one round later
+            self.call_soon(self.stop)
+            self.run_forever()
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
