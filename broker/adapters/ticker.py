@@ -58,9 +58,6 @@ class Ticker:
             if guard is not None:
                 guard.cancel()
             scheduler.shutdown(wait=False)
-            shut = asyncio.Event()
-            loop.call_soon(shut.set)  # the scheduler shuts down in the loop's next turn: see it done
-            await shut.wait()
 
     def _schedule(self, scheduler: Any, pause_seconds: float) -> None:
         at = datetime.fromtimestamp(self._clock.read().wall_seconds + pause_seconds, UTC)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECTOR = 512
+REFUSALS = {errors.EROFS, errors.EACCES, errors.EPERM}  # nothing was done at all
 
 
 class Died(BaseException):
@@ -166,7 +167,8 @@ class FaultyDisk:
             raise Died
         error = self._failures.pop(number, self.always)
         if error is not None:
-            effect(self._rng.random() * 0.99 if operation in {"create", "overwrite", "sync"} else 0.0)
+            torn = operation in {"create", "overwrite", "sync"} and error not in REFUSALS
+            effect(self._rng.random() * 0.99 if torn else 0.0)
             raise OSError(error, os.strerror(error), str(path))
         effect(1.0)
 

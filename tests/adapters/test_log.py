@@ -110,6 +110,11 @@ def test_a_secret_shows_as_its_fingerprint_and_a_token_in_a_text_not_at_all(line
     assert lines.objects()[0]["detail"] == f"answered {GONE} today"
 
 
+def test_a_fact_cannot_speak_to_the_terminal(lines: Lines) -> None:
+    log_to(lines, "text").emit("login.failed", detail="\x1b[31mred\x9b\u202e")
+    assert lines.getvalue().removesuffix("\n").isprintable()
+
+
 @pytest.mark.parametrize("style", ["json", "text"])
 def test_a_fact_cannot_forge_a_line_or_fill_the_disk(lines: Lines, style: Literal["json", "text"]) -> None:
     log_to(lines, style).emit("login.failed", detail="a\r\n2026 error forged\x1b[31m\u2028" + "x" * 100_000)
