@@ -105,7 +105,7 @@ class Script:
         return None if None in counts else sum(count for count in counts if count is not None)
 
     def release(self) -> None:
-        """Let every hung request go on."""
+        """Let every request that hangs now go on; `on` the same phase tells when one has come to hang."""
         self._in_loop(self._let_go)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -43,10 +43,11 @@ async def test_a_fault_does_no_work_unless_it_commits(cloud: Cloud, visitor: Vis
     cloud.options.rotation = "strict"
     token = (await visitor.partner_login())["refresh_token"]
     cloud.script.add("token", Fault(502))
-    await visitor.refresh(token)
-    cloud.script.add("token", Fault(502, commits=True))
     assert (await visitor.refresh(token)).status == 502
-    assert (await visitor.refresh(token)).status == 400
+    newer = (await visitor.refresh(token)).document["refresh_token"]
+    cloud.script.add("token", Fault(502, commits=True))
+    assert (await visitor.refresh(newer)).status == 502
+    assert (await visitor.refresh(newer)).status == 400
 
 
 async def test_a_captive_portal_answers_html_with_200_and_a_proxy_adds_headers(cloud: Cloud, visitor: Visitor) -> None:
@@ -83,10 +84,11 @@ async def test_a_connection_can_be_reset_at_each_phase(cloud: Cloud, visitor: Vi
 async def test_a_hung_request_goes_on_when_released(cloud: Cloud, visitor: Visitor, phase: Phase) -> None:
     token = (await visitor.partner_login())["refresh_token"]
     cloud.script.add("token", Fault(hang=phase))
+    reached = asyncio.Event()
+    cloud.script.on(phase, lambda _call: reached.set())
     async with asyncio.TaskGroup() as group:
         hung = group.create_task(visitor.refresh(token))
-        await cloud.calls.arrived("token", 2)
-        await asyncio.to_thread(lambda: None)
+        await reached.wait()
         assert not hung.done()
         cloud.script.release()
     assert hung.result().status == 200
