@@ -14,7 +14,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
-from broker.api.unit import unit_of_peer
+from broker.api.unit import UnitFinder
 from broker.core.access import Peer
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ UCRED = struct.Struct("=iII")
 MAX_GROUPS = 256  # getsockopt of Python takes 1024 bytes; a peer in more groups than that has none here
 NAME_SECONDS = 60.0
 MAX_NAMES = 4096
+UNITS = UnitFinder()
 
 T = TypeVar("T")
 
@@ -123,5 +124,5 @@ class Identity:
             groups=groups,
             user=names.user(self.uid) if policy.needs_names else None,
             group_names=frozenset(name for name in group_names if name is not None),
-            unit=unit_of_peer(self._socket, self.pid, self.uid) if policy.needs_unit else None,
+            unit=UNITS.of_peer(self._socket, self.pid, self.uid) if policy.needs_unit else None,
         )

@@ -222,17 +222,16 @@ async def test_a_broker_that_is_not_ready_says_503_and_why(broker: Broker) -> No
     assert await broker.json("GET", "/readyz") == (503, {"ready": False, "reasons": ["front-door: login_required"]})
 
 
-UPSTREAM = {"service": "issuer"}
 PROBLEMS: list[tuple[BrokerError, int, str, str, str | None]] = [
     (LoginRequired("x"), 503, "login_required", "login", None),
     (ConfigError("x"), 502, "config_error", "fix", None),
     (StoreUnavailable("x"), 502, "state_unavailable", "fix", None),
-    (UserActionRequired("x", **UPSTREAM), 502, "user_action_required", "fix", None),
-    (UpstreamRejected("x", **UPSTREAM), 502, "config_error", "fix", None),
-    (UpstreamUnavailable("x", **UPSTREAM, retry_after_seconds=0.2), 503, "upstream_unavailable", "retry", "1"),
-    (QuotaExhausted("x", **UPSTREAM, retry_after_seconds=59.1), 503, "quota_exhausted", "retry", "60"),
-    (RateLimited("x", **UPSTREAM), 503, "rate_limited", "retry", "5"),
-    (GatewayOffline("x", **UPSTREAM), 503, "gateway_offline", "retry", "5"),
+    (UserActionRequired("x", service="issuer"), 502, "user_action_required", "fix", None),
+    (UpstreamRejected("x", service="issuer"), 502, "config_error", "fix", None),
+    (UpstreamUnavailable("x", service="issuer", retry_after_seconds=0.2), 503, "upstream_unavailable", "retry", "1"),
+    (QuotaExhausted("x", service="issuer", retry_after_seconds=59.1), 503, "quota_exhausted", "retry", "60"),
+    (RateLimited("x", service="issuer"), 503, "rate_limited", "retry", "5"),
+    (GatewayOffline("x", service="issuer"), 503, "gateway_offline", "retry", "5"),
     (ClockUnsynchronized("x"), 503, "clock_unsynchronized", "retry", "5"),
     (ShuttingDown("x"), 503, "shutting_down", "retry", "5"),
     (ShortValidity("x", available_for_seconds=41.9), 503, "short_validity", "retry", "5"),

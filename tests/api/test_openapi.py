@@ -1,0 +1,50 @@
+"""The description says what the server does: every route in it, every route of it, no reference astray."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from broker.api.openapi import document
+from broker.api.problems import TITLES
+from broker.core.access import Action
+from broker.errors import Code, Remedy
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Broker
+
+
+async def test_every_route_is_described_and_nothing_else_is(broker: Broker) -> None:
+    served = {(route.method.lower(), route.template) for route in broker.listener.routes}
+    described = {(method, path) for path, item in document()["paths"].items() for method in item}
+    assert served == described
+
+
+async def test_only_looking_needs_no_leave(broker: Broker) -> None:
+    free = {route.template for route in broker.listener.routes if route.action is Action.LOOK}
+    assert free == {
+        "/v1/tickets", "/v1/accounts", "/v1/accounts/{name}", "/v1/status",
+        "/healthz", "/readyz", "/metrics", "/openapi.json",
+    }  # fmt: skip
+
+
+def test_codes_and_remedies_are_those_of_the_errors() -> None:
+    properties = document()["components"]["schemas"]["Problem"]["properties"]
+    assert properties["code"]["enum"] == [str(code) for code in Code]
+    assert properties["remedy"]["enum"] == [str(remedy) for remedy in Remedy]
+    assert set(TITLES) == set(Code)
+
+
+def test_every_reference_leads_somewhere_and_every_operation_has_its_own_id() -> None:
+    whole = document()
+    for reference in re.findall(r'"#/(components/[^"]+)"', json.dumps(whole)):
+        found = whole
+        for part in reference.split("/"):
+            found = found[part]
+    ids = [operation["operationId"] for item in whole["paths"].values() for operation in item.values()]
+    assert len(ids) == len(set(ids)) == 17
+    for path, item in whole["paths"].items():
+        for operation in item.values():
+            named = {"$ref": "#/components/parameters/name"} in operation.get("parameters", [])
+            assert named == ("{name}" in path)
