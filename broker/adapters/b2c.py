@@ -1,7 +1,7 @@
 """Azure AD B2C: MSAL makes the authorization request and the token requests.
 
-MSAL is built anew for each call, on metadata that we read ourselves, and keeps no token. The one invariant: a refresh
-is one request, to the token endpoint.
+MSAL is built anew for each call, on metadata that we read ourselves: a longer life would let it keep tokens, and replay
+an old 400 or 429 without a request. The one invariant: a refresh is one request, to the token endpoint.
 """
 
 from __future__ import annotations
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 
 RESERVED_SCOPES = ("openid", "profile", "offline_access")
 """MSAL adds these itself and refuses to be given them."""
-
-
-class _Forgetful(dict[str, Any]):
-    """The `http_cache` for MSAL: it would otherwise replay a 400 for a minute, a 429 for an hour, without a request."""
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        """Keep nothing."""
 
 
 class B2cProvider:
@@ -114,7 +107,6 @@ class B2cProvider:
             "authority": _plain_authority(self._account.authority),
             "instance_discovery": False,
             "http_client": session,
-            "http_cache": _Forgetful(),
             "exclude_scopes": [name for name in RESERVED_SCOPES[1:] if name not in self._account.scopes],
             "azure_region": False,  # or MSAL_FORCE_REGION in the environment would move the token endpoint
         }

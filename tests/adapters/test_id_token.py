@@ -180,6 +180,12 @@ def test_what_is_not_signed_with_rs256_by_the_provider_is_refused(text: str) -> 
         Case().verify(Secret(text))
 
 
+@pytest.mark.parametrize("text", [forged_with_the_public_key(), f"{part({'alg': 'none'})}.{part(CLAIMS)}."])
+def test_another_algorithm_is_named_as_the_reason(text: str) -> None:
+    with pytest.raises(InvalidResponse, match="it is not signed with RS256"):
+        Case().verify(Secret(text))
+
+
 def test_a_signature_of_a_key_that_nobody_publishes_is_refused() -> None:
     with pytest.raises(InvalidResponse, match="fits none of the provider's keys"):
         Case().verify(token(signer="two"))
