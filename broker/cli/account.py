@@ -6,7 +6,7 @@ The one invariant: nothing on stdout but what --json asks for.
 from __future__ import annotations
 
 from broker.cli import exit_codes
-from broker.client.synchronous import Client
+from broker.cli.daemon import client_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 def refresh(args: argparse.Namespace, terminal: Terminal) -> int:
     """Refresh an account's login now."""
-    row = Client(args.socket).refresh(args.name)
+    row = client_for(args).refresh(args.name)
     return _done(args, terminal, row, f"refreshed {args.name}: {row.get('state', 'done')}")
 
 
 def logout(args: argparse.Namespace, terminal: Terminal) -> int:
     """Drop an account's login and tickets."""
-    row = Client(args.socket).logout(args.name)
+    row = client_for(args).logout(args.name)
     return _done(args, terminal, row, f"logged out of {args.name}")
 
 

@@ -7,11 +7,11 @@ and a terminal, no OAuth. The one invariant: it says "logged in" only after the 
 from __future__ import annotations
 
 from broker.cli import exit_codes
+from broker.cli.daemon import client_for
 from broker.cli.failures import Failure
 from broker.cli.login_display import Countdown, show
 from broker.cli.pasted import PastedLines
 from broker.client.problems import Problem
-from broker.client.synchronous import Client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from broker.cli.terminal import Terminal
     from broker.client.operations import Document
+    from broker.client.synchronous import Client
 
 BETWEEN_SECONDS = 1.0
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Log in to an account."""
-    client = Client(args.socket)
+    client = client_for(args)
     before = client.account(args.name).get("logged_in_at")
     started = client.login(args.name)
     show(started, terminal, as_json=args.json, browser=args.browser)

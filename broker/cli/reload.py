@@ -6,7 +6,7 @@ The one invariant: a configuration that is refused ends with 2 and every problem
 from __future__ import annotations
 
 from broker.cli import exit_codes
-from broker.client.synchronous import Client
+from broker.cli.daemon import client_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Reload the configuration."""
-    changed = Client(args.socket).reload()
+    changed = client_for(args).reload()
     if args.json:
         terminal.document(changed)
         return exit_codes.DONE

@@ -6,15 +6,16 @@ The one invariant: --json passes on the broker's document as it is.
 from __future__ import annotations
 
 from broker.cli import exit_codes
+from broker.cli.daemon import client_for
 from broker.cli.status_text import render
 from broker.client.problems import Unreachable
-from broker.client.synchronous import Client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
     from broker.cli.terminal import Terminal
+    from broker.client.synchronous import Client
 
 BETWEEN_SECONDS = 2.0
 CLEAR = "\033[H\033[2J"
@@ -22,7 +23,7 @@ CLEAR = "\033[H\033[2J"
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Show the status."""
-    client = Client(args.socket)
+    client = client_for(args)
     _show(client, args, terminal)
     while args.watch:
         terminal.pause(BETWEEN_SECONDS)

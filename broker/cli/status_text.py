@@ -54,7 +54,7 @@ def account_lines(row: Row) -> list[str]:
     if (row.get("login") or {}).get("pending"):
         lines.append("  a login is pending")
     lines += _quota(row.get("quota") or {})
-    return lines + _last_failure(row)
+    return lines + failure_lines(row)
 
 
 def ticket_lines(row: Row) -> list[str]:
@@ -64,7 +64,7 @@ def ticket_lines(row: Row) -> list[str]:
         return [f"{head}, valid for {duration(row['expires_in'])}{_next('renewal', row.get('next_renewal_in'))}"]
     if row.get("code"):
         return [f"{head}: {row['code']}{_next('attempt', row.get('next_renewal_in'))}"]
-    return [f"{head}, nobody asked for it yet"]
+    return [f"{head}, nobody asked for it yet" if row.get("state") == "unavailable" else head]
 
 
 def runway(document: Row) -> str:
@@ -109,12 +109,14 @@ def _quota(quota: Row) -> list[str]:
     return [line]
 
 
-def _last_failure(row: Row) -> list[str]:
+def failure_lines(row: Row) -> list[str]:
+    """What went wrong last, and when it is tried again."""
     failure = row.get("last_failure")
     if not failure:
         return []
     said = failure.get("detail") or failure.get("code") or "unknown"
-    return [f"  last failure: {said}{_next('attempt', failure.get('next_attempt_in'))}"]
+    told = "next attempt" in str(said)  # the broker's sentences mostly end with it
+    return [f"  last failure: {said}{'' if told else _next('attempt', failure.get('next_attempt_in'))}"]
 
 
 def _next(what: str, seconds: object) -> str:

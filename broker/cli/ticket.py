@@ -7,11 +7,11 @@ asked for, so that a mistyped one never uses up a ticket.
 from __future__ import annotations
 
 from broker.cli import exit_codes
+from broker.cli.daemon import client_for
 from broker.cli.failures import Failure
 from broker.cli.parser import UsageError
 from broker.client import operations
 from broker.client.problems import Problem
-from broker.client.synchronous import Client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _vend(args: argparse.Namespace, terminal: Terminal, request: Request, form: 
 def _ask(args: argparse.Namespace, terminal: Terminal, request: Request) -> Document:
     began = terminal.monotonic()
     try:
-        return Client(args.socket).call(request)
+        return client_for(args).call(request)
     except Problem as problem:
         failure = Failure.from_problem(problem)
         waited = args.wait and terminal.monotonic() - began >= args.wait

@@ -6,16 +6,17 @@ The one invariant: where the time runs out, the reasons of the last look are tol
 from __future__ import annotations
 
 from broker.cli import exit_codes
+from broker.cli.daemon import client_for
 from broker.cli.failures import Failure
 from broker.client import operations
 from broker.client.problems import Unreachable
-from broker.client.synchronous import Client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
     from broker.cli.terminal import Terminal
+    from broker.client.synchronous import Client
 
 READY = 200
 BETWEEN_SECONDS = 1.0
@@ -23,7 +24,7 @@ BETWEEN_SECONDS = 1.0
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Wait until every ticket that is kept warm can be had."""
-    client = Client(args.socket, timeout_seconds=5.0)
+    client = client_for(args, timeout_seconds=5.0)
     deadline = None if args.timeout is None else terminal.monotonic() + args.timeout
     reached = False
     while True:

@@ -6,8 +6,8 @@ The one invariant: with --json every line of the socket is passed on, the ticket
 from __future__ import annotations
 
 from broker.cli import exit_codes
+from broker.cli.daemon import client_for
 from broker.client import operations
-from broker.client.synchronous import Client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Print every change of a ticket."""
-    for line in Client(args.socket).lines(operations.watch(args.name)):
+    for line in client_for(args).lines(operations.watch(args.name)):
         if args.json:
             terminal.document(line, indent=None)
         elif line.get("type") != "heartbeat":

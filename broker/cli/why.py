@@ -6,10 +6,9 @@ The one invariant: it explains with the broker's own words and adds no guess of 
 from __future__ import annotations
 
 from broker.cli import exit_codes
-from broker.cli.durations import duration
+from broker.cli.daemon import client_for
 from broker.cli.failures import HINTS, Failure
-from broker.cli.status_text import account_lines, ticket_lines
-from broker.client.synchronous import Client
+from broker.cli.status_text import account_lines, failure_lines, ticket_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Explain the state of a ticket."""
-    status = Client(args.socket).status()
+    status = client_for(args).status()
     ticket = _row(status.get("tickets"), args.name)
     if ticket is None:
         raise Failure(f"there is no ticket {args.name}", exit_codes.USAGE, hint=HINTS["unknown_ticket"])
@@ -57,7 +56,7 @@ def _reasons(row: Row) -> list[str]:
     failure = row.get("failure") or row.get("last_failure") or {}
     detail = failure.get("detail")
     if detail and detail != row.get("detail") and "display_name" not in row:
-        lines.append(f"  last failure: {detail}, next attempt in {duration(failure.get('next_attempt_in'))}")
+        lines += [f"  {line.strip()}" for line in failure_lines(row)]
     if row.get("remedy"):
         lines.append(f"  remedy: {row['remedy']}")
     hint = row.get("hint") or failure.get("hint")

@@ -7,7 +7,6 @@ the broker's own problem.
 from __future__ import annotations
 
 import json
-from urllib.parse import quote
 
 from broker.client.problems import Problem, Unreachable
 from broker.client.wire import Request
@@ -20,23 +19,24 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
+UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 LOGIN_PATIENCE_SECONDS = 60.0  # an exchange with the cloud may be repeated once, behind a refresh under way
 SILENCE_SECONDS = 75.0  # watch has a heartbeat every 30 s: two may be late
 
 
 def ticket(name: str, min_validity: int | None = None, wait: int | None = None) -> Request:
     """GET /v1/tickets/{name}."""
-    return _vend(f"/v1/tickets/{quote(name, safe='')}", min_validity, wait)
+    return _vend(f"/v1/tickets/{quoted(name)}", min_validity, wait)
 
 
 def id_token(account: str, min_validity: int | None = None, wait: int | None = None) -> Request:
     """GET /v1/accounts/{account}/id-token."""
-    return _vend(f"/v1/accounts/{quote(account, safe='')}/id-token", min_validity, wait)
+    return _vend(f"/v1/accounts/{quoted(account)}/id-token", min_validity, wait)
 
 
 def watch(name: str) -> Request:
     """GET /v1/tickets/{name}/watch."""
-    return Request("GET", f"/v1/tickets/{quote(name, safe='')}/watch", headers={"Accept": "application/x-ndjson"})
+    return Request("GET", f"/v1/tickets/{quoted(name)}/watch", headers={"Accept": "application/x-ndjson"})
 
 
 def read(path: str) -> Request:
@@ -46,7 +46,7 @@ def read(path: str) -> Request:
 
 def account(name: str) -> Request:
     """GET /v1/accounts/{name}."""
-    return read(f"/v1/accounts/{quote(name, safe='')}")
+    return read(f"/v1/accounts/{quoted(name)}")
 
 
 def login(name: str) -> Request:
@@ -80,7 +80,12 @@ def reload() -> Request:
 def refuse(name: str, generation: int) -> Request:
     """POST /v1/tickets/{name}/refresh with If-Match: the door refused this generation."""
     headers = {"If-Match": f'"{generation}"'}
-    return Request("POST", f"/v1/tickets/{quote(name, safe='')}/refresh", headers=headers)
+    return Request("POST", f"/v1/tickets/{quoted(name)}/refresh", headers=headers)
+
+
+def quoted(name: str) -> str:
+    """A name as one segment of a path (RFC 3986 section 2.1); urllib would cost the command 2 ms at every start."""
+    return "".join(chr(byte) if byte in UNRESERVED else f"%{byte:02X}" for byte in name.encode())
 
 
 def read_document(reply: Reply) -> Document:
@@ -109,4 +114,4 @@ def _vend(path: str, min_validity: int | None, wait: int | None) -> Request:
 
 
 def _act(name: str, action: str) -> Request:
-    return Request("POST", f"/v1/accounts/{quote(name, safe='')}/{action}", patience_seconds=LOGIN_PATIENCE_SECONDS)
+    return Request("POST", f"/v1/accounts/{quoted(name)}/{action}", patience_seconds=LOGIN_PATIENCE_SECONDS)

@@ -53,6 +53,7 @@ class FakeDaemon:
         self.path = path
         self.requests: list[Received] = []
         self._answers: dict[tuple[str, str], list[bytes]] = {}
+        self.asked = threading.Event()  # set by the first request
         self._hold = threading.Event()
 
     def answer(self, method: str, target: str, document: dict[str, Any], status: int = 200) -> None:
@@ -78,6 +79,7 @@ class FakeDaemon:
 
     def reply(self, request: Received, write: Callable[[bytes], object]) -> None:
         self.requests.append(request)
+        self.asked.set()
         answers = self._answers.get((request.method, request.target))
         if answers is None:
             write(encode(404, {"detail": f"nothing at {request.target}", "code": "bad_request", "remedy": "fix"}))
