@@ -57,6 +57,6 @@ async def test_another_user_is_held_against_the_rules(broker: Broker, rules: tup
 
 
 async def test_curl_posts_a_login_and_waits_for_no_continue(broker: Broker) -> None:
-    body = '{"response": "%s"}' % ("c" * 9000)  # noqa: UP031  # JSON has braces of its own
+    body = '{"response": "%s"}' % ("c" * 9000)  # JSON has braces of its own
     answer = await curl(broker, "-d", body, "http://eliot-broker/v1/accounts/home/login/complete")
     assert answer == '{"name": "home", "state": "logged_in"} 200'
