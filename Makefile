@@ -12,7 +12,8 @@ sandbox: $(VENV)/.installed
 
 test: $(VENV)/.developing lint
 	@$(BIN)/pytest -q -n 2 -m "not slow and not system and not soak"
-	@$(BIN)/pytest -q -m "(slow or system) and not soak"
+	@$(BIN)/pytest -q -n 4 -m "slow and not system and not soak"
+	@$(BIN)/pytest -q -m "system and not soak"
 
 lint: $(VENV)/.developing
 	@$(BIN)/ruff format --check -q .

@@ -1,0 +1,1 @@
+"""The daemon from outside: real processes, real sockets, the stand-in cloud."""
