@@ -162,7 +162,7 @@ def _config(parser: argparse.ArgumentParser) -> None:
 
 def _sandbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="print one ticket and exit")
-    parser.add_argument("--scenario", metavar="NAME", help="the weather to play")
+    parser.add_argument("--scenario", metavar="NAME", help="the weather to play; an unknown one lists them")
     parser.add_argument("--provider", choices=("partner", "b2c"), help="the way to sign in (partner)")
 
 
@@ -202,7 +202,7 @@ COMMANDS = {
     "sandbox": Command(
         "run a broker with a stand-in cloud, no account needed",
         "serve:sandbox",
-        "eval $(eliot-broker sandbox --once)",
+        "eliot-broker sandbox --once",
         _sandbox,
     ),
     "completion": Command(

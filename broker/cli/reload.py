@@ -21,12 +21,5 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.json:
         terminal.document(changed)
         return exit_codes.DONE
-    lines = [f"{name}: {_words(value)}" for name, value in changed.items() if value]
-    terminal.result("\n".join(lines) or "nothing changed")
+    terminal.result("\n".join(map(str, changed.get("changes") or [])) or "nothing changed")
     return exit_codes.DONE
-
-
-def _words(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_words(each)}" for key, each in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

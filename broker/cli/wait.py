@@ -55,15 +55,10 @@ def _look(client: Client, args: argparse.Namespace, terminal: Terminal) -> Failu
 
 
 def _reasons(document: operations.Document) -> list[str]:
-    reasons = document.get("reasons")
-    if not isinstance(reasons, list):
-        return [str(document["detail"])] if document.get("detail") else []
-    return [_reason(each) for each in reasons]
+    rows = [row for row in document.get("tickets") or [] if not row.get("ready")]
+    problem = [str(document["problem"])] if document.get("problem") else []
+    return problem + [_reason(row) for row in rows]
 
 
-def _reason(reason: object) -> str:
-    if not isinstance(reason, dict):
-        return str(reason)
-    about = reason.get("ticket") or reason.get("subject") or reason.get("name") or reason.get("account")
-    why = reason.get("detail") or reason.get("code") or reason.get("state") or "not ready"
-    return f"{about}: {why}" if about and not str(why).startswith(str(about)) else str(why)
+def _reason(row: operations.Document) -> str:
+    return f"{row.get('name', '?')}: {row.get('detail') or row.get('code') or 'not there yet'}"

@@ -106,18 +106,23 @@ def test_watch_for_people_shows_no_secret(command: Command, daemon: FakeDaemon) 
 
 
 def test_wait_ends_when_the_broker_is_ready(command: Command, daemon: FakeDaemon) -> None:
-    daemon.answer("GET", "/readyz", {"reasons": []}, 503)
+    daemon.answer("GET", "/readyz", {"ready": False}, 503)
     daemon.answer("GET", "/readyz", {"ready": True})
     assert command("wait") == 0
     assert (command.out, command.err, command.terminal.seconds) == ("", "", 1.0)
 
 
 def test_wait_that_runs_out_tells_the_reasons(command: Command, daemon: FakeDaemon) -> None:
-    reasons = [{"ticket": "front-door", "code": "login_required"}, "the clock"]
-    daemon.answer("GET", "/readyz", {"ready": False, "reasons": reasons}, 503)
+    rows = [
+        {"name": "front-door", "ready": False, "code": "login_required", "detail": "account home: logged out"},
+        {"name": "side-door", "ready": True},
+        {"name": "back-door", "ready": False, "code": None},
+    ]
+    daemon.answer("GET", "/readyz", {"ready": False, "tickets": rows, "problem": "no clock"}, 503)
     assert command("wait", "--timeout", "3") == 8
     assert command.err == (
-        "error: still not ready\n  front-door: login_required\n  the clock\nhint: eliot-broker status\n"
+        "error: still not ready\n  no clock\n  front-door: account home: logged out\n  back-door: not there yet\n"
+        "hint: eliot-broker status\n"
     )
     assert command.terminal.seconds == 3.0
 
@@ -127,15 +132,15 @@ def test_wait_for_a_daemon_that_never_comes_ends_with_3(command: Command) -> Non
 
 
 def test_wait_for_a_daemon_that_went_away_ends_with_8(command: Command, daemon: FakeDaemon) -> None:
-    daemon.answer("GET", "/readyz", {"reasons": []}, 503)
+    daemon.answer("GET", "/readyz", {"ready": False}, 503)
     daemon.raw("GET", "/readyz", b"")
     assert command("wait", "--timeout", "2") == 8
 
 
 def test_reload_tells_what_changed(command: Command, daemon: FakeDaemon) -> None:
-    daemon.answer("POST", "/v1/reload", {"added": ["side-door"], "removed": [], "notes": ["a", "b"]})
+    daemon.answer("POST", "/v1/reload", {"changes": ["ticket side-door: added", "log: level"]})
     assert command("reload") == 0
-    assert command.out == "added: side-door\nnotes: a, b\n"
+    assert command.out == "ticket side-door: added\nlog: level\n"
 
 
 def test_a_reload_that_is_refused_tells_every_problem(command: Command, daemon: FakeDaemon) -> None:
