@@ -28,9 +28,9 @@ from broker.adapters.worker import ThreadWorker
 from broker.api.endpoint import adopt_socket, bind_socket
 from broker.api.limits import raise_descriptor_limit
 from broker.api.listener import Listener
-from broker.config_changes import describe_changes, in_force_after_reload
-from broker.config_file import find_config_file, read_config
-from broker.config_warnings import config_warnings
+from broker.config.changes import describe_changes, in_force_after_reload
+from broker.config.file import find_config_file, read_config
+from broker.config.warnings import config_warnings
 from broker.errors import BrokerError, ConfigError
 from broker.login_window import RedirectWindow, check_free
 from broker.services.desk import Desk

@@ -31,14 +31,14 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 
 def read(config: str | None, terminal: Terminal) -> Config:
     """The configuration that `serve` would read. Raises: ConfigError."""
-    from broker.config_file import find_config_file, read_config
+    from broker.config.file import find_config_file, read_config
 
     environment = dict(terminal.environment)  # read_config takes variables out of what it is given
     return read_config(find_config_file(Path(config) if config else None, environment), environment)
 
 
 def _check(args: argparse.Namespace, terminal: Terminal) -> int:
-    from broker.config_warnings import config_warnings
+    from broker.config.warnings import config_warnings
 
     config = read(args.config, terminal)
     warnings = config_warnings(config)
@@ -52,7 +52,7 @@ def _check(args: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _show(args: argparse.Namespace, terminal: Terminal) -> int:
-    from broker.config_view import render_config, show_config
+    from broker.config.view import render_config, show_config
 
     view = show_config(read(args.config, terminal))
     if args.json:
@@ -63,7 +63,7 @@ def _show(args: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _example(args: argparse.Namespace, terminal: Terminal) -> int:
-    from broker.config_manual import config_example
+    from broker.config.manual import config_example
 
     text = config_example(full=args.full)
     if args.json:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "eliot-broker"
 CONFIG_ACTIONS = ("check", "show", "example")
+STATE_ACTIONS = ("rekey", "export", "import")
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -160,6 +161,15 @@ def _config(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _state(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=STATE_ACTIONS, help="seal all anew; move a login out; move a login in")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="export: ACCOUNT FILE; import: FILE")
+    parser.add_argument("--old-key", metavar="REFERENCE", help="rekey: the present key, as credential:, file: or env:")
+    parser.add_argument("--replace", action="store_true", help="import: in place of the login that is there")
+    _config_file(parser)
+    _json(parser)
+
+
 def _sandbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="print one ticket and exit")
     parser.add_argument("--scenario", metavar="NAME", help="the weather to play; an unknown one lists them")
@@ -199,6 +209,12 @@ COMMANDS = {
     "why": Command("explain the state of a ticket", "why:run", "eliot-broker why front-door", _ticket_name),
     "reload": Command("make the daemon read its configuration again", "reload:run", "eliot-broker reload", _json),
     "config": Command("check, show or sample the configuration", "config:run", "eliot-broker config check", _config),
+    "state": Command(
+        "seal the state under another key, or move a login to another machine (the daemon must be stopped)",
+        "state:run",
+        "eliot-broker state export home home.bundle",
+        _state,
+    ),
     "sandbox": Command(
         "run a broker with a stand-in cloud, no account needed",
         "serve:sandbox",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.config_file import read_config
+from broker.config.file import read_config
 from broker.errors import ConfigError
 
 if TYPE_CHECKING:

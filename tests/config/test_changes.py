@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.config_changes import NEXT_START, describe_changes, in_force_after_reload
+from broker.config.changes import NEXT_START, describe_changes, in_force_after_reload
 
 from .sample import ACCOUNT, API, GOOD, TICKET
 

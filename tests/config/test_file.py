@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.config import PARTNER_AUTHORITY, REDIRECT_URI
-from broker.config_file import LARGEST_FILE_BYTES, read_config
+from broker.config.file import LARGEST_FILE_BYTES, read_config
 from broker.errors import Code, ConfigError, Remedy
 
 from .sample import ACCOUNT, API, DEVICE, GOOD, PLANT, TICKET

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.config_file import read_config
-from broker.config_manual import config_example
+from broker.config.file import read_config
+from broker.config.manual import config_example
 from broker.errors import ConfigError
 
 from .sample import CANARY, GOOD

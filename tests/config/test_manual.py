@@ -12,10 +12,9 @@ import certifi
 import pytest
 
 from broker import config as types
-from broker import config_keys as keys
-from broker.config_manual import config_example
-from broker.config_table import key_of
-from broker.config_view import show_config
+from broker.config.manual import config_example
+from broker.config.table import key_of
+from broker.config.view import show_config
 
 from .sample import DEVICE, EXAMPLE_ID
 

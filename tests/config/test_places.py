@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.config_places import default_socket_path, default_state_directory, find_config_file
+from broker.config.places import default_socket_path, default_state_directory, find_config_file
 from broker.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.config_secrets import LARGEST_SECRET_BYTES
+from broker.config.secrets import LARGEST_SECRET_BYTES
 
 from .sample import ACCOUNT, API, CANARY, GOOD, TICKET
 

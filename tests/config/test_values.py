@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from broker import config_addresses as addresses
-from broker import config_keys as keys
-from broker import config_values as values
-
 if TYPE_CHECKING:
-    from broker.config_values import Parser
+    from broker.config.values import Parser
 
 DURATION = values.duration(1, 14 * values.DAY)
 NUMBER = values.whole_number(0, 9)

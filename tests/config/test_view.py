@@ -6,8 +6,8 @@ import json
 import tomllib
 from typing import TYPE_CHECKING
 
-from broker.config_view import render_config, show_config
-from broker.config_warnings import config_warnings
+from broker.config.view import render_config, show_config
+from broker.config.warnings import config_warnings
 
 from .sample import ACCOUNT, API, DEVICE, GOOD, PLANT, TICKET
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from broker.config import SecretReference
-from broker.config_values import Refused, toml_type
+from broker.config.values import Refused, toml_type
 from broker.core.secret import Secret
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.config import SecretReference
-from broker.config_table import key_of
+from broker.config.table import key_of
 
 if TYPE_CHECKING:
     from broker.config import Config

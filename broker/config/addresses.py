@@ -11,7 +11,7 @@ import re
 from string import Formatter
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from broker.config_values import Refused, text, toml_type
+from broker.config.values import Refused, text, toml_type
 
 _LARGEST_PORT = 65_535
 _SECRET_PARAMETERS = frozenset(

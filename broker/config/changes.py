@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from broker.config import SecretReference, secret_references
-from broker.config_table import key_of
+from broker.config.table import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from broker.config import ProviderKind, Warm
-from broker.config_addresses import (
+from broker.config.addresses import (
     b2c_authority,
     base_url,
     endpoint_url,
@@ -23,7 +23,7 @@ from broker.config_addresses import (
     path_template,
     redirect_uri,
 )
-from broker.config_values import (
+from broker.config.values import (
     DAY,
     HOUR,
     MINUTE,

@@ -1,7 +1,7 @@
 """broker.toml to Config: reads the file and the secrets it names, and reports every problem in one ConfigError.
 
-Knows which key has which parser and which keys depend on each other; what a value may be is in `config_values`,
-`config_addresses` and `config_secrets`. Defaults are the dataclasses' own. The one invariant: a Config or an error,
+Knows which key has which parser and which keys depend on each other; what a value may be is in `values`,
+`addresses` and `secrets`. Defaults are the dataclasses' own. The one invariant: a Config or an error,
 and in the error no value, only names.
 """
 
@@ -27,7 +27,7 @@ from broker.config import (
     TicketConfig,
     secret_references,
 )
-from broker.config_keys import (
+from broker.config.keys import (
     ACCESS,
     ACCOUNT,
     API,
@@ -42,9 +42,9 @@ from broker.config_keys import (
     authority_parser,
     certificates_file,
 )
-from broker.config_places import default_socket_path, default_state_directory, find_config_file
-from broker.config_secrets import SecretReader
-from broker.config_table import Problems, Table, closest
+from broker.config.places import default_socket_path, default_state_directory, find_config_file
+from broker.config.secrets import SecretReader
+from broker.config.table import Problems, Table, closest
 from broker.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The configuration as frozen dataclasses: every key of broker.toml, its unit and its default.
 
-Knows no TOML and no file; `config_file` reads and checks. The one invariant: a Config that exists is valid.
+Knows no TOML and no file; `file` reads and checks. The one invariant: a Config that exists is valid.
 Field names are the keys of broker.toml, with the unit added (`timeout` -> `timeout_seconds`).
 """
 

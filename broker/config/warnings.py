@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from broker.config_addresses import is_loopback
+from broker.config.addresses import is_loopback
 
 if TYPE_CHECKING:
     from broker.config import AccountConfig, Config, TicketConfig

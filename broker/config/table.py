@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from broker.config_values import NAME, NAME_REMEDY, Parser, Refused, toml_type
+from broker.config.values import NAME, NAME_REMEDY, Parser, Refused, toml_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
