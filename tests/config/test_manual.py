@@ -12,6 +12,7 @@ import certifi
 import pytest
 
 from broker import config as types
+from broker.config import keys
 from broker.config.manual import config_example
 from broker.config.table import key_of
 from broker.config.view import show_config

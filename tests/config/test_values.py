@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from broker.config import addresses, keys, values
+
 if TYPE_CHECKING:
     from broker.config.values import Parser
 
