@@ -208,7 +208,7 @@ def test_completion_knows_every_command_and_option(command: Command, shell: str)
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        (["eliot-broker", "st"], ["status"]),
+        (["eliot-broker", "stat"], ["status", "state"]),
         (["eliot-broker", "ticket", "--m"], ["--min-validity"]),
         (["eliot-broker", "config", "s"], ["show"]),
         (["eliot-broker", "help", "exit"], ["exit-codes"]),
