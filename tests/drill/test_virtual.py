@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from broker.drill.virtual import Deadlock, InlineWorker, VirtualClock, pass_seconds, run_virtual
+
+
+def test_a_year_passes_at_once_and_in_order() -> None:
+    clock = VirtualClock()
+    start, seen = clock.true_seconds, []
+
+    async def sleeper(name: str, seconds: float) -> None:
+        await pass_seconds(seconds)
+        seen.append((name, clock.true_seconds - start))
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sleeper("year", 365 * 86_400.0))
+            group.create_task(sleeper("minute", 60.0))
+
+    run_virtual(main(), clock)
+    assert seen == [("minute", pytest.approx(60.0)), ("year", pytest.approx(365 * 86_400.0))]
+
+
+def test_timeouts_count_in_virtual_time() -> None:
+    clock = VirtualClock()
+
+    async def main() -> float:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(300):
+                await pass_seconds(301)
+        return asyncio.get_running_loop().time()
+
+    before = clock.monotonic_seconds
+    assert run_virtual(main(), clock) == pytest.approx(before + 300)
+
+
+def test_a_suspended_machine_moves_boot_and_wall_but_no_timer() -> None:
+    clock = VirtualClock()
+    before = (clock.monotonic_seconds, clock.boot_seconds, clock.wall_seconds)
+    clock.suspend(100)
+    assert (clock.monotonic_seconds, clock.boot_seconds, clock.wall_seconds) == (
+        before[0],
+        before[1] + 100,
+        before[2] + 100,
+    )
+
+
+def test_steps_inline_are_done_before_they_are_awaited() -> None:
+    async def main() -> int:
+        return await InlineWorker().run(lambda: 7)
+
+    assert run_virtual(main(), VirtualClock()) == 7
+
+
+@pytest.mark.slow
+def test_a_loop_in_which_nothing_can_happen_says_so() -> None:
+    async def main() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(Deadlock):
+        run_virtual(main(), VirtualClock())
