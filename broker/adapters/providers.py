@@ -15,21 +15,28 @@ from broker.adapters.metadata import Metadata
 from broker.adapters.transport import BlockingHttp, Network, Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from broker.config import AccountConfig
     from broker.ports import Clock, IdentityProvider, IdTokenVerifier
 
 
-def make_provider(account: AccountConfig, clock: Clock) -> tuple[IdentityProvider, IdTokenVerifier]:
-    """The account's way to log in, and its id-token verifier. Raises: ConfigError for an unusable ca_file."""
-    http = BlockingHttp(Network(clock, ca_file=account.ca_file))
+def make_provider(
+    account: AccountConfig, clock: Clock, *, environ: Mapping[str, str] | None = None
+) -> tuple[IdentityProvider, IdTokenVerifier]:
+    """The account's way to log in, and its id-token verifier; `environ` names the proxies (None: the process's own).
+
+    Raises: ConfigError for an unusable ca_file.
+    """
+    http = BlockingHttp(Network(clock, ca_file=account.ca_file, environ=environ))
     metadata = Metadata(account, http, clock)
     verifier = IdTokens(account, metadata, SigningKeys(metadata, http, clock), clock)
     return _provider(account, http, metadata), verifier
 
 
-def make_issuer(account: AccountConfig, clock: Clock) -> CallInIssuer:
+def make_issuer(account: AccountConfig, clock: Clock, *, environ: Mapping[str, str] | None = None) -> CallInIssuer:
     """The account's call-in operation; its `close()` belongs to the loop. Raises: ConfigError."""
-    return CallInIssuer(account.api, Transport(Network(clock, ca_file=account.ca_file)))
+    return CallInIssuer(account.api, Transport(Network(clock, ca_file=account.ca_file, environ=environ)))
 
 
 def _provider(account: AccountConfig, http: BlockingHttp, metadata: Metadata) -> IdentityProvider:

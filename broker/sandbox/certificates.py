@@ -59,6 +59,16 @@ class CertificateAuthority:
 
     def server_context(self, names: Sequence[str] = LOOPBACK_NAMES, *, expired: bool = False) -> ssl.SSLContext:
         """A TLS context with a new certificate for `names`; `expired` made it end yesterday."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.TemporaryDirectory(prefix="eliot-sandbox-") as directory:
+            chain = Path(directory, "chain.pem")
+            chain.touch(mode=0o600)
+            chain.write_bytes(self.server_pem(names, expired=expired))
+            context.load_cert_chain(chain)
+        return context
+
+    def server_pem(self, names: Sequence[str] = LOOPBACK_NAMES, *, expired: bool = False) -> bytes:
+        """A new certificate for `names` and its private key, for a server in another process."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(_name("eliot-broker sandbox"), key.public_key(), expired=expired)
         certificate = (
@@ -69,7 +79,10 @@ class CertificateAuthority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        return _context(certificate, key)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM) + private
 
     def _builder(
         self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey, *, expired: bool = False
@@ -99,16 +112,3 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _context(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    with tempfile.TemporaryDirectory(prefix="eliot-sandbox-") as directory:
-        chain = Path(directory, "chain.pem")
-        chain.touch(mode=0o600)
-        chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
-        context.load_cert_chain(chain)
-    return context
