@@ -236,6 +236,7 @@ async def test_a_full_backlog_is_waited_for(kind: str, tmp_path: Path) -> None:
 
 
 def _serve_after_a_while(listener: socket.socket) -> None:
+    listener.settimeout(5)  # a client that gave up must fail the test, not hang it
     threading.Event().wait(0.1)
     for wanted in (False, True):
         connection, _ = listener.accept()
