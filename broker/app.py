@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ from broker.services.maintenance import Maintenance
 from broker.services.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, MutableMapping
+    from collections.abc import Coroutine, Mapping, MutableMapping
     from pathlib import Path
 
     from broker.api.endpoint import Endpoint
@@ -59,11 +60,20 @@ class Fanout:
     def __init__(self, log: StandardLog) -> None:
         self.log = log
         self.hooks = Hooks((), on_failure=self._hook_failed)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
 
     def emit(self, event: str, **facts: object) -> None:
-        """Tell everybody who listens."""
+        """Tell everybody who listens; from any thread, for the steps in the worker tell things, too."""
         self.log.emit(event, **facts)
-        self.hooks.emit(event, **facts)
+        if self.loop is None or threading.get_ident() == self._thread:
+            self.hooks.emit(event, **facts)
+        else:
+            self.loop.call_soon_threadsafe(partial(self.hooks.emit, event, **facts))
+
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The hooks run in this loop, which is the calling thread's."""
+        self.loop, self._thread = loop, threading.get_ident()
 
     def bug(self, error: BaseException) -> None:
         """Tell a defect of ours, with its traceback."""
@@ -97,6 +107,7 @@ class App:
         self._reloading = asyncio.Lock()
         self._around: Surroundings | None = None
         self._flights: set[asyncio.Task[None]] = set()
+        self._retired: list[Cloud] = []
 
     # start
 
@@ -107,6 +118,7 @@ class App:
 
     async def run(self) -> int:
         """Serve until told to stop; the exit code."""
+        self._events.bind(asyncio.get_running_loop())
         self._stop = asyncio.Event()
         self._window = RedirectWindow(self._redirected)
         self._logins = Logins({}, timekeeper=self._timekeeper, events=self._events, window=self._window)
@@ -168,11 +180,14 @@ class App:
         await self._withdraw_others(config)
         self._publisher.retarget(targets)
         self._events.hooks.command = config.hooks.command
+        await self._retire(config, clouds)
         added = assembly.set_fleet(self._accounts, config, lambda account: clouds[account.name], around)
         for account in added:
             await asyncio.to_thread(account.identity.open)
             await asyncio.to_thread(account.book.open)
-            self._timekeeper.learn_floor(account.book.saved_seconds)
+            if account.book.saved is not None:
+                self._timekeeper.learn(account.book.saved)
+            account.identity.journal.compare(account.book.login_mark)
             account.identity.adopt()
         assembly.set_tickets(self._accounts, config, around)
         self._logins.identities = {name: account.identity for name, account in self._accounts.items()}
@@ -182,6 +197,13 @@ class App:
         self._config = config
         self._tell_changes(changes)
         return changes
+
+    async def _retire(self, config: Config, replaced: Mapping[str, Cloud]) -> None:
+        """Put aside the ways to the cloud that are used no more; a call under way may still end on them."""
+        for cloud in self._retired:
+            await cloud.issuer.close()
+        gone = [name for name in self._accounts if name not in config.accounts or name in replaced]
+        self._retired = [self._accounts[name].cloud for name in gone]
 
     async def _open_state(self, config: Config) -> Surroundings:
         """Lock and open the state directory. Raises: AlreadyRunning, StoreError, ConfigError."""
@@ -294,7 +316,8 @@ class App:
                 await account.book.commit()
             for ticket in account.tickets.values():
                 await ticket.withdraw()
-            await account.cloud.issuer.close()
+        for cloud in [*self._retired, *(account.cloud for account in self._accounts.values())]:
+            await cloud.issuer.close()
         telling.cancel()
         await asyncio.wait({telling})
         self._events.emit("service.stopped")
