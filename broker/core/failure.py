@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from broker.core.callin import SERVICE as CALL_IN
 from broker.core.freshness import DAY_SECONDS, draw
 from broker.core.instant import Span
 from broker.errors import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from broker.core.instant import Instant
 
 NEVER_SECONDS = 10 * 365 * DAY_SECONDS
-CONFIGURATION_STATUS = frozenset({400, 406, 430})
+CONFIGURATION_STATUS = frozenset({400, 406, 430})  # of the call-in operation: the request itself is wrong
 RUNWAY_SHARE = 0.1  # never silent for more than this part of what is left
 SHORTEST_DELAY_SECONDS = 1.0
 
@@ -89,8 +90,11 @@ PACES: tuple[tuple[type[BrokerError], Pace], ...] = (
 
 
 def pace_of(error: BrokerError) -> Pace:
-    """How patiently to try again after this error; a wrong request is not repeated before its configuration changes."""
-    if isinstance(error, UpstreamRejected) and error.status in CONFIGURATION_STATUS:
+    """How patiently to try again after this error; a wrong call is not repeated before its configuration changes.
+
+    A token endpoint that refuses the application is asked again, slowly: what is wrong may be put right at its side.
+    """
+    if isinstance(error, UpstreamRejected) and error.service == CALL_IN and error.status in CONFIGURATION_STATUS:
         return Pace(NEVER_SECONDS, NEVER_SECONDS)
     return next(pace for kind, pace in PACES if isinstance(error, kind))
 

@@ -34,6 +34,13 @@ def login_left(session: Session, now: Instant, sliding_window_seconds: float | N
     return max(0.0, min(known)) if known else None
 
 
+def warnings_in_force(session: Session, now: Instant, sliding_window_seconds: float | None) -> tuple[str, ...]:
+    """Those given warnings that still hold; a login that lives longer again will be warned of anew."""
+    left = login_left(session, now, sliding_window_seconds)
+    thresholds = dict(WARNINGS)
+    return tuple(name for name in session.warned if left is not None and left <= thresholds.get(name, 0.0))
+
+
 def warning_due(session: Session, now: Instant, sliding_window_seconds: float | None) -> tuple[str, float] | None:
     """The tightest warning not given yet, with the seconds left.
 

@@ -108,6 +108,14 @@ class Session:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How often a login was saved: kept in another document too, to tell a restored backup by."""
+
+    login_id: str
+    saves: int
+
+
 def step(session: Session, event: Event, to: Phase) -> Session:
     """Move along the table. Raises: ImpossibleTransition."""
     if to not in TRANSITIONS.get((session.phase, event), frozenset()):
@@ -121,9 +129,12 @@ def life_of(tokens: TokenSet, now: Instant, assumed_life_seconds: float | None) 
     return None if told is None else Span(now, told)
 
 
-def intended(session: Session) -> Session:
-    """A request with `token_to_send` is about to be made."""
-    return step(session, Event.INTEND, Phase.ATTEMPTING)
+def intended(session: Session, presumed: Failure) -> Session:
+    """A request with `token_to_send` is about to be made.
+
+    `presumed` is the failure that it is if nobody ever hears of its outcome: a crash loop then keeps the backoff.
+    """
+    return replace(step(session, Event.INTEND, Phase.ATTEMPTING), failure=presumed)
 
 
 def answered(

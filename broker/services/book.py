@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.core.quota import Ledger
 from broker.core.secret import Secret
+from broker.core.session import Mark
 from broker.errors import StoreDamaged, StoreError, StoreUnavailable
 from broker.services.documents import (
     dump,
@@ -70,7 +71,9 @@ class Book:
         self.failure: Failure | None = None
         self.pages: dict[str, Page] = {}
         self.trouble: StoreError | None = None
-        self.saved_seconds: float | None = None
+        self.saved: Instant | None = None
+        self.login_mark: Mark | None = None  # as the document had it
+        self.mark_login: Callable[[], Mark | None] = lambda: None
         self._store = store
         self._worker = worker
         self._now = now
@@ -136,9 +139,11 @@ class Book:
         return True
 
     def _encode(self) -> bytes:
+        mark = self.mark_login()
         return dump(
             {
                 "saved": instant_to(self._now()),
+                "login": None if mark is None else [mark.login_id, mark.saves],
                 "ledger": _ledger_to(self.ledger),
                 "failure": failure_to(self.failure),
                 "pages": {name: _page_to(page) for name, page in self.pages.items()},
@@ -147,7 +152,9 @@ class Book:
 
     def _decode(self, data: dict[str, Any]) -> None:
         try:
-            self.saved_seconds = instant_of(data["saved"]).true_seconds
+            self.saved = instant_of(data["saved"])
+            mark = data["login"]
+            self.login_mark = None if mark is None else Mark(str(mark[0]), int(mark[1]))
             self.ledger = _ledger_of(data["ledger"])
             self.failure = failure_of(data["failure"])
             self.pages = {name: _page_of(page) for name, page in data["pages"].items()}

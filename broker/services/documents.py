@@ -110,11 +110,15 @@ def held_of(value: Any) -> HeldToken | None:
     return HeldToken(Secret(value["token"]), life_of(value["life"]), int(value["generation"]))
 
 
-def encode_session(session: Session, now: Instant) -> bytes:
-    """One account's document; `now` is kept as the time below which no clock is believed later."""
+def encode_session(session: Session, now: Instant, saves: int = 0) -> bytes:
+    """One account's document; `now` is kept as the time below which no clock is believed later.
+
+    `saves` is how often this login was saved, which a restored backup sets back.
+    """
     return _dump(
         {
             "saved": instant_to(now),
+            "saves": saves,
             "login_id": session.login_id,
             "binding": session.binding,
             "issuer": session.issuer,
@@ -136,8 +140,8 @@ def encode_session(session: Session, now: Instant) -> bytes:
     )
 
 
-def decode_session(content: bytes) -> tuple[Session, Instant]:
-    """The session and when it was saved. Raises: StoreDamaged, StoreUnavailable (a newer version)."""
+def decode_session(content: bytes) -> tuple[Session, Instant, int]:
+    """The session, when and how often it was saved. Raises: StoreDamaged, StoreUnavailable (a newer version)."""
     data = load(content)
     try:
         session = Session(
@@ -159,7 +163,7 @@ def decode_session(content: bytes) -> tuple[Session, Instant]:
             failure=failure_of(data["failure"]),
             warned=tuple(data["warned"]),
         )
-        return session, instant_of(data["saved"])
+        return session, instant_of(data["saved"]), int(data["saves"])
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise StoreDamaged(f"login document: not understood ({type(error).__name__})") from None
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from broker.core import session as steps
 from broker.core.failure import Failure, after
 from broker.core.instant import Instant, Lifetime, Span, lifetime_at_receipt
+from broker.core.runway import warnings_in_force
 from broker.core.session import REST_SECONDS, HeldToken, Session
-from broker.errors import BrokerError, GrantRejected, InvalidResponse, LoginRejected
+from broker.errors import BrokerError, GrantRejected, InvalidResponse, LoginRejected, UpstreamUnavailable
 
 if TYPE_CHECKING:
     from broker.config import AccountConfig
@@ -53,12 +54,11 @@ class Exchange:
         """Make an authorization request. Raises: UpstreamError."""
         return self._provider.begin(self._config.redirect_uri)
 
-    def login(self, pending: PendingLogin, found: dict[str, str]) -> Session:
-        """Exchange the code, verify, save: the new login.
+    def login(self, pending: PendingLogin, found: dict[str, str], *, epoch: int) -> Session:
+        """Exchange the code, verify, save: the new login, if none was begun or ended since `epoch`.
 
         The present login stays on failure. Raises: BrokerError, LoginGone.
         """
-        epoch = self._journal.epoch
         self._verifier.prepare()
         try:
             tokens = self._provider.redeem(pending, found)
@@ -94,65 +94,95 @@ class Exchange:
         return steps.verified(fresh, *self._held(tokens, claims, _generation(present)))
 
     def refresh(self, session: Session, sent: Secret, runway_seconds: float) -> Session:
-        """Intent, request, journal, verification, journal.
+        """Intent, request, journal, verification, journal; then with the previous token, if the newest was rejected.
 
         With a runway left, an intent that cannot be written stops the attempt; without, it goes on from memory.
         Raises: LoginGone, BrokerError (noted in the journal where the cloud is its cause).
         """
-        login_id = session.login_id
-        self._journal.update(login_id, steps.intended, must_save=runway_seconds > 0)
         try:
-            tokens = self._provider.refresh(sent)
+            tokens = self._ask(session, sent, runway_seconds)
         except GrantRejected as error:
-            self._note_rejection(login_id, sent, error)
-            raise
-        except BrokerError as error:
-            self._note_failure(login_id, error, runway_seconds)
-            raise
+            present = self._note_rejection(session, sent, error)
+            previous = present.token_to_send()
+            if previous is None:
+                raise
+            return self.refresh(present, previous, runway_seconds)
         now = self._timekeeper.now()
         assumed = self._config.oauth.refresh_token_lifetime_seconds
         self._journal.update(
-            login_id, lambda held: steps.answered(held, sent, tokens, now, assumed_life_seconds=assumed)
+            session.login_id, lambda held: steps.answered(held, sent, tokens, now, assumed_life_seconds=assumed)
         )
+        return self._use(session, tokens, runway_seconds)
+
+    def _ask(self, session: Session, sent: Secret, runway_seconds: float) -> TokenSet:
+        """The intent on disk, then the request. A clock that the answer sets right is right when it is saved."""
+        presumed = self._failure(interrupted(self._config.name), session, runway_seconds)
+        presumed = delayed(presumed, self.rest_seconds)
+        must_save = runway_seconds > 0
+        self._journal.update(session.login_id, lambda held: steps.intended(held, presumed), must_save=must_save)
+        try:
+            tokens = self._provider.refresh(sent)
+        except GrantRejected:
+            raise
+        except BrokerError as error:
+            self._note_failure(session, error, runway_seconds)
+            raise
         self._timekeeper.hear(tokens.server_seconds)
+        return tokens
+
+    def _use(self, session: Session, tokens: TokenSet, runway_seconds: float) -> Session:
+        """Verify what came, and let callers have it."""
         try:
             claims = self._verify_same_person(session, tokens)
         except BrokerError as error:
-            self._note_failure(login_id, error, runway_seconds)
+            self._note_failure(session, error, runway_seconds)
             raise
         held = self._held(tokens, claims, _generation(session))
-        return self._journal.update(login_id, lambda present: steps.verified(present, *held))
+        now, window = self._timekeeper.now(), self._config.oauth.sliding_window_seconds
 
-    def _failure(
-        self, error: BrokerError, previous: Failure | None, session: Session, runway_seconds: float | None
-    ) -> Failure:
+        def change(present: Session) -> Session:
+            return replace(steps.verified(present, *held), warned=warnings_in_force(present, now, window))
+
+        return self._journal.update(session.login_id, change)
+
+    def _failure(self, error: BrokerError, session: Session, runway_seconds: float | None) -> Failure:
+        """The failure record; `session` as it was before the attempt, for its intent counts as no failure."""
         return after(
             error,
-            previous,
+            session.failure,
             self._timekeeper.now(),
             runway_seconds=runway_seconds,
             salt=salt_of(session),
             circumstances=settings_of(self._config),
         )
 
-    def _note_rejection(self, login_id: str, sent: Secret, error: GrantRejected) -> None:
-        def change(present: Session) -> Session:
-            failure = self._failure(_explained(present, error), None, present, None)
-            return steps.rejected(present, sent, failure)
+    def _note_rejection(self, session: Session, sent: Secret, error: GrantRejected) -> Session:
+        """That token is dead; where it was the newest, its reason is the one to tell."""
+        told = self._explained(session, error)
+        failure = session.failure
+        if failure is None or failure.code is not told.code:
+            failure = self._failure(told, session, None)
+        return self._journal.update(session.login_id, lambda present: steps.rejected(present, sent, failure))
 
-        self._journal.update(login_id, change)
-
-    def _note_failure(self, login_id: str, error: BrokerError, runway_seconds: float) -> None:
+    def _note_failure(self, session: Session, error: BrokerError, runway_seconds: float) -> None:
         now = self._timekeeper.now()
         ambiguous = bool(getattr(error, "ambiguous", False))
+        failure = self._failure(error, session, runway_seconds)
+        if ambiguous:
+            failure = delayed(failure, self.rest_seconds)
+        self._journal.update(session.login_id, lambda held: steps.failed(held, failure, now, ambiguous=ambiguous))
 
-        def change(present: Session) -> Session:
-            failure = self._failure(error, present.failure, present, runway_seconds)
-            if ambiguous:
-                failure = delayed(failure, self.rest_seconds)
-            return steps.failed(present, failure, now, ambiguous=ambiguous)
-
-        self._journal.update(login_id, change)
+    def _explained(self, session: Session, error: GrantRejected) -> GrantRejected:
+        """A rejection after an interrupted refresh, or of an old copy of the state, says so: the likely cause."""
+        why = ""
+        if session.lost_at is not None:
+            why = "an earlier refresh was interrupted, and its answer, the only valid token, never arrived"
+        elif self._journal.put_back is not None:
+            why = f"the state is an older copy: {self._journal.put_back}"
+        if not why:
+            return error
+        message = f"{error.message} ({why})"
+        return GrantRejected(message, service=error.service, status=error.status, hint=error.hint)
 
     def _verify(self, tokens: TokenSet, nonce: Secret | None) -> IdClaims | None:
         if tokens.id_token is None:
@@ -234,13 +264,8 @@ def delayed(failure: Failure, seconds: float) -> Failure:
     return replace(failure, retry=Span(failure.retry.start, max(seconds, failure.retry.seconds)))
 
 
-def _explained(session: Session, error: GrantRejected) -> GrantRejected:
-    """A rejection after an interrupted refresh says so: it is then the likely cause."""
-    if session.lost_at is None:
-        return error
-    return GrantRejected(
-        f"{error.message} (an earlier refresh was interrupted, and its answer, the only valid token, never arrived)",
-        service=error.service,
-        status=error.status,
-        hint=error.hint,
+def interrupted(account: str) -> UpstreamUnavailable:
+    """What a refresh failed with if nobody ever hears how it ended."""
+    return UpstreamUnavailable(
+        f"account {account}: a refresh was interrupted; the same token is tried again", service=SERVICE, ambiguous=True
     )

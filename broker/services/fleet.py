@@ -105,6 +105,7 @@ def make_account(config: AccountConfig, cloud: Cloud, around: Surroundings) -> A
     )
     account = Account(config, cloud, identity, _calls(config, cloud, identity, book, around), book)
     identity.on_change = account.login_changed
+    book.mark_login = journal.mark
     return account
 
 

@@ -7,11 +7,14 @@ a login changes only by what the journal has accepted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from broker.core.failure import NEVER_SECONDS, Failure, after
 from broker.core.freshness import Windows, draw, id_token_windows
+from broker.core.instant import Span
 from broker.core.runway import login_left, warning_due
 from broker.core.session import HeldToken, Phase, Session
 from broker.errors import (
@@ -22,9 +25,8 @@ from broker.errors import (
     StoreDamaged,
     StoreError,
     StoreUnavailable,
-    UpstreamUnavailable,
 )
-from broker.services.exchange import Exchange, binding_of, delayed, salt_of, settings_of
+from broker.services.exchange import Exchange, binding_of, delayed, interrupted, salt_of, settings_of
 from broker.services.journal import Journal, LoginGone
 from broker.services.refreshable import Refreshable
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from broker.services.timekeeper import Timekeeper
 
 PATIENCE_SECONDS = 30.0
+REOPEN_SECONDS = 10.0  # how often a file that cannot be used is looked at again
 
 
 class Identity:
@@ -58,12 +61,15 @@ class Identity:
         self.config = config
         self.exchange = exchange
         self.journal = journal
-        self.blocked: StoreError | None = None
+        self.blocked: StoreUnavailable | None = None
+        self.damage: StoreDamaged | None = None
         self.on_change: Callable[[], None] = lambda: None
         self._worker = worker
         self._exchanges = exchanges
         self._timekeeper = timekeeper
         self._events = events
+        self._damage_told = self._put_back_told = self._troubled = False
+        self._reopened: Instant | None = None
         self.token: Refreshable[HeldToken] = Refreshable(
             f"account {config.name}",
             now=timekeeper.now,
@@ -103,6 +109,8 @@ class Identity:
             why = f"the login has ended: {session.ended or 'it cannot be refreshed'}"
         elif self.journal.session is not None:
             why = "the configuration names another application than the login was made for"
+        elif self.damage is not None:
+            why = self.damage.message
         else:
             why = "not logged in"
         return LoginRequired(f"account {self.name}: {why}", hint=f"run: eliot-broker login {self.name}")
@@ -116,34 +124,55 @@ class Identity:
 
     def open(self) -> None:
         """Read the login from disk. Blocking. A file that cannot be used leaves the account without a login."""
-        document = self.journal.document
+        blocked: StoreUnavailable | None = None
         try:
             self.journal.open()
         except StoreDamaged as error:
-            self._events.emit("store.damaged", document=document, detail=error.message)
+            self.damage = error
         except StoreUnavailable as error:
-            self.blocked = error
-            self._events.emit("store.unavailable", document=document, detail=error.message)
+            blocked = error
+        self.blocked = blocked
         if self.journal.saved is not None:
-            self._timekeeper.learn_floor(self.journal.saved.true_seconds)
+            self._timekeeper.learn(self.journal.saved)
 
     def adopt(self) -> None:
         """Use what the journal holds, in the loop: after `open`, after a login, after a reload."""
+        self._tell_trouble()
         session = self.session
         if session is None:
             self.token.put(None)
             return
         self.token.put(self._token_for_calls(session))
+        if session.phase is Phase.ATTEMPTING:  # under way, through a reload: its end will tell
+            return
         failure = None if session.failure is None else session.failure.holds(settings_of(self.config))
-        self.token.fail(self._rested(session) if session.phase is Phase.AMBIGUOUS else failure)
+        if session.phase is Phase.AMBIGUOUS:
+            failure = self._rested(session)
+        self.token.fail(failure)
 
     def _rested(self, session: Session) -> Failure:
+        """The old request may still be at work: the same token is not sent again at once, whatever the clocks say."""
         now, rest = self._timekeeper.now(), self.exchange.rest_seconds
-        if session.failure is not None and session.failure.next_attempt_in(now) >= rest:
-            return session.failure
-        interrupted = f"account {self.name}: a refresh was interrupted; the same token is tried again"
-        error = UpstreamUnavailable(interrupted, service="token endpoint", retry_after_seconds=rest)
-        return after(error, session.failure, now, runway_seconds=None, salt=salt_of(session))
+        failure = session.failure or after(
+            interrupted(self.name), None, now, runway_seconds=None, salt=salt_of(session)
+        )
+        return failure if failure.next_attempt_in(now) >= rest else replace(failure, retry=Span(now, rest), told=True)
+
+    def _tell_trouble(self) -> None:
+        """Tell once when the file of this login begins to fail, and once when it no longer does."""
+        document, trouble = self.journal.document, self.blocked or self.journal.trouble
+        if self.damage is not None and not self._damage_told:
+            self._damage_told = True
+            self._events.emit("store.damaged", document=document, account=self.name, detail=self.damage.message)
+        if trouble is not None and not self._troubled:
+            self._events.emit("store.unavailable", document=document, account=self.name, detail=trouble.message)
+        if trouble is None and self._troubled:
+            self._events.emit("store.recovered", document=document, account=self.name)
+        self._troubled = trouble is not None
+        if self.journal.put_back is not None and not self._put_back_told:
+            self._put_back_told = True
+            detail = f"this looks like a restored backup: {self.journal.put_back}"
+            self._events.emit("login.restored", account=self.name, detail=detail)
 
     def reconfigure(self, config: AccountConfig, exchange: Exchange) -> None:
         """Go on with a new configuration, the same journal and, where it fits, the same login."""
@@ -161,9 +190,11 @@ class Identity:
     async def finish_login(self, pending: PendingLogin, found: dict[str, str]) -> None:
         """Exchange the code, verify, save, and only then use the new login. Raises: BrokerError."""
         try:
-            session = await self._exchanges.run(lambda: self.exchange.login(pending, found))
+            epoch = self.journal.epoch
+            session = await self._exchanges.run(lambda: self.exchange.login(pending, found, epoch=epoch))
         except LoginGone:
             raise BadRequest(f"account {self.name}: the login was ended while it was completed") from None
+        self.damage = None
         self.adopt()
         self._events.emit("login.completed", account=self.name, subject=session.display_name or session.subject)
         self.on_change()
@@ -173,6 +204,7 @@ class Identity:
         if self.blocked is not None:
             raise self.blocked
         await self._worker.run(lambda: self.journal.replace(None))
+        self.damage = None
         self.token.put(None)
         self._events.emit("logout.done", account=self.name)
         self.on_change()
@@ -228,12 +260,18 @@ class Identity:
         else:
             self.adopt()
             self._events.emit("id_token.refreshed", account=self.name, generation=self._generation())
+            if session.warned and self.session is not None and not self.session.warned:
+                left = self.login_left(self._timekeeper.now())
+                self._events.emit(
+                    "login.renewed", account=self.name, login_left_seconds=None if left is None else round(left)
+                )
             self.on_change()
 
     def _generation(self) -> int:
         return 0 if self.token.value is None else self.token.value.generation
 
     def _note_failure(self, error: BrokerError) -> None:
+        self._tell_trouble()
         session, before, now = self.session, self.token.failure, self._timekeeper.now()
         noted = None if session is None or isinstance(error, StoreError) else session.failure
         failure = noted or after(error, before, now, runway_seconds=self.token.remaining(now), salt=self.name)
@@ -254,27 +292,40 @@ class Identity:
 
     def due_in(self, now: Instant) -> float:
         """Seconds until a refresh should start; infinite where none can."""
-        return self.token.due_in(now) if self.usable else math.inf
+        if not self.usable:
+            return math.inf
+        held = self.token.value
+        if held is not None and not self.token.in_flight and self._timekeeper.in_doubt(held.life.span.start):
+            return 0.0 if self.token.failure is None else self.token.failure.next_attempt_in(now)
+        return self.token.due_in(now)
 
     async def maintain(self, now: Instant) -> None:
-        """Start what is due, save what could not be saved, warn of an end."""
+        """Start what is due, save what could not be saved, read what could not be read, warn of an end."""
+        if self.blocked is not None and (now.since(self._reopened or now) or math.inf) >= REOPEN_SECONDS:
+            await self._reopen(now)
         if self.due_in(now) <= 0:
             self.token.start()
         if self.journal.unsaved:
-            await self._flush()
+            with contextlib.suppress(StoreUnavailable):  # told already, shown in status, tried again at the next sweep
+                await self._worker.run(self.journal.flush)
+        self._tell_trouble()
+        await self._warn(now)
+
+    async def _reopen(self, now: Instant) -> None:
+        """A file that was refused may be readable by now: the mode is mended, the right version is back."""
+        self._reopened = now
+        await self._worker.run(self.open)
+        if self.blocked is None:
+            self.adopt()
+            self.on_change()
+
+    async def _warn(self, now: Instant) -> None:
         session = self.session
         warning = None if session is None else warning_due(session, now, self.config.oauth.sliding_window_seconds)
         if session is not None and warning is not None:
             name, left = warning
             await self._worker.run(lambda: self.journal.warned(session.login_id, name))
             self._events.emit("login.ending", account=self.name, threshold=name, login_left_seconds=round(left))
-
-    async def _flush(self) -> None:
-        try:
-            await self._worker.run(self.journal.flush)
-        except StoreUnavailable:
-            return  # told already, shown in status, tried again at the next sweep
-        self._events.emit("store.recovered", document=self.journal.document)
 
     def _token_for_calls(self, session: Session) -> HeldToken | None:
         return session.access_token if self.config.api.token == "access_token" else session.id_token

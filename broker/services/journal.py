@@ -11,7 +11,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from broker.core.session import Session, recovered
+from broker.core.session import Mark, Session, recovered
 from broker.errors import StoreUnavailable
 from broker.services.documents import decode_session, encode_session
 
@@ -35,10 +35,12 @@ class Journal:
         self._now = now
         self._lock = threading.Lock()
         self._session: Session | None = None
+        self._saves = 0
         self._unsaved = False
         self.epoch = 0
         self.saved: Instant | None = None
         self.trouble: StoreUnavailable | None = None
+        self.put_back: str | None = None
 
     @property
     def session(self) -> Session | None:
@@ -50,12 +52,25 @@ class Journal:
         """Whether the disk does not know the present login yet."""
         return self._unsaved
 
+    def mark(self) -> Mark | None:
+        """How far it has come; None: logged out."""
+        session = self._session
+        return None if session is None else Mark(session.login_id, self._saves)
+
+    def compare(self, mark: Mark | None) -> None:
+        """Hold what was read at the start against `mark`, kept elsewhere: `put_back` says what a backup undid."""
+        present = self.mark()
+        if mark is None or present is None or mark.login_id != present.login_id:
+            return
+        if mark.saves > present.saves:
+            self.put_back = f"{mark.saves - present.saves} later saves of this login are missing from it"
+
     def open(self) -> None:
         """Read the document. Raises: StoreUnavailable, StoreDamaged."""
         content = self._store.load(self.document)
         if content is None:
             return
-        session, self.saved = decode_session(content)
+        session, self.saved, self._saves = decode_session(content)
         with self._lock:
             self._session = recovered(session, self._now())
 
@@ -70,10 +85,10 @@ class Journal:
             if session is None:
                 self._store.remove(self.document)
             else:
-                self._store.save(self.document, encode_session(session, self._now()))
-            self._session = session
+                self._store.save(self.document, encode_session(session, self._now(), 1))
+            self._session, self._saves = session, 1
             self.epoch += 1
-            self._unsaved, self.trouble = False, None
+            self._unsaved, self.trouble, self.put_back = False, None, None
 
     def update(self, login_id: str, change: Callable[[Session], Session], *, must_save: bool = False) -> Session:
         """Apply a change to this very login and save it.
@@ -106,8 +121,9 @@ class Journal:
 
     def _save(self, session: Session) -> None:
         try:
-            self._store.save(self.document, encode_session(session, self._now()))
+            self._store.save(self.document, encode_session(session, self._now(), self._saves + 1))
         except StoreUnavailable as error:
             self._unsaved, self.trouble = True, error
             raise
+        self._saves += 1
         self._unsaved, self.trouble = False, None

@@ -94,19 +94,19 @@ def account_problem(account: Account) -> BrokerError | None:
     return None
 
 
-def account_state(account: Account, pending: Pending | None, now: Instant) -> str:
+def account_state(account: Account, pending: Pending | None) -> str:
     """The contract's word for the login."""
     identity = account.identity
     if identity.blocked is not None:
         return "config_error"
     if identity.usable:
         failure = identity.token.failure
-        if failure is not None and failure.code is Code.CONFIG_ERROR and failure.next_attempt_in(now) > 0:
+        if failure is not None and failure.code is Code.CONFIG_ERROR:
             return "config_error"
         return "logged_in"
     if pending is not None:
         return "login_pending"
-    return "logged_out" if identity.journal.session is None else "login_required"
+    return "logged_out" if identity.journal.session is None and identity.damage is None else "login_required"
 
 
 def account_row(account: Account, pending: Pending | None, now: Instant, wall_seconds: float) -> Row:
@@ -120,7 +120,7 @@ def account_row(account: Account, pending: Pending | None, now: Instant, wall_se
     return {
         "name": account.config.name,
         "provider": account.config.provider,
-        "state": account_state(account, pending, now),
+        "state": account_state(account, pending),
         **problem_fields(error),
         "subject": None if session is None else session.subject,
         "display_name": None if session is None else session.display_name,

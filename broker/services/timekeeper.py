@@ -1,7 +1,8 @@
 """What time it is, as far as anybody can be believed: the one place where clocks are weighed.
 
 Knows the Clock port only. Within a boot the boot clock decides; across boots the cloud's Date, else a wall clock that
-is not behind what was seen before. The one invariant: a time that cannot be believed is None, never a guess.
+is not behind what was seen before. A machine that was paused (a virtual one, restored) did not count: the wall clock's
+leap and the cloud's Date together tell so. The one invariant: a time that cannot be believed is None, never a guess.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ BUILT_SECONDS = 1_790_000_000.0  # this program did not exist before September 2
 BEHIND_SECONDS = 60.0  # a wall clock may be that much behind the last saved state and still be believed
 SKEW_TOLD_SECONDS = 60.0
 STEP_TOLD_SECONDS = 10.0
+LEAP_SECONDS = 60.0  # a wall clock that goes ahead by more may mean that the machine was paused
 PLAUSIBLE_SECONDS = 20 * 365 * 86_400.0
 
 
@@ -30,14 +32,15 @@ class Timekeeper:
         self._floor_seconds = BUILT_SECONDS
         self._cloud_offset: float | None = None
         self._wall_offset: float | None = None
+        self._paused_seconds = 0.0
+        self._leapt: float | None = None  # when, on the counted clock; until the cloud tells the time
         self._skew_told = False
         self._unsynchronized_told = False
-        self.skew_seconds: float | None = None
 
     def now(self) -> Instant:
         """The present moment; `true_seconds` None while no clock can be believed."""
         reading = self._clock.read()
-        return Instant(reading.boot_id, reading.boot_seconds, self._believed(reading))
+        return Instant(reading.boot_id, self._counted(reading), self._believed(reading))
 
     def wall_seconds(self) -> float:
         """Unix time as the machine has it, for display."""
@@ -48,40 +51,77 @@ class Timekeeper:
         """Whether some clock can be believed."""
         return self.now().true_seconds is not None
 
-    def learn_floor(self, true_seconds: float | None) -> None:
-        """The state was written at this Unix time, so it cannot be earlier now; an absurd one is not learnt."""
-        if true_seconds is not None and true_seconds < BUILT_SECONDS + PLAUSIBLE_SECONDS:
-            self._floor_seconds = max(self._floor_seconds, true_seconds)
+    @property
+    def skew_seconds(self) -> float | None:
+        """How far the wall clock is ahead of the cloud's; None while the cloud has told nothing."""
+        if self._cloud_offset is None:
+            return None
+        reading = self._clock.read()
+        return reading.wall_seconds - self._counted(reading) - self._cloud_offset
+
+    def learn(self, saved: Instant) -> None:
+        """The state was written at this moment, so it cannot be earlier now; an absurd one is not learnt."""
+        if saved.true_seconds is not None and saved.true_seconds < BUILT_SECONDS + PLAUSIBLE_SECONDS:
+            self._floor_seconds = max(self._floor_seconds, saved.true_seconds)
+        reading = self._clock.read()
+        if saved.boot_id == reading.boot_id:  # pauses that an earlier process of this boot had found out
+            self._paused_seconds = max(self._paused_seconds, saved.boot_seconds - reading.boot_seconds)
 
     def hear(self, server_seconds: float | None) -> None:
-        """The cloud's Date in an authentic answer received just now (Unix seconds, resolution one second)."""
+        """The cloud's Date in an authentic answer received just now (Unix seconds, resolution one second).
+
+        Called from worker threads too: what it means is told by the next `watch`.
+        """
         if server_seconds is None:
             return
-        reading = self._clock.read()
-        self._cloud_offset = server_seconds - reading.boot_seconds
-        self.skew_seconds = reading.wall_seconds - server_seconds
-        skewed = abs(self.skew_seconds) > SKEW_TOLD_SECONDS
-        if skewed and not self._skew_told:
-            self._events.emit("clock.skewed", skew_seconds=round(self.skew_seconds))
-        self._skew_told = skewed
+        offset = server_seconds - self._counted(self._clock.read())
+        leap = 0.0 if self._cloud_offset is None else offset - self._cloud_offset
+        if self._leapt is not None and leap > LEAP_SECONDS:
+            self._paused_seconds += leap
+            offset -= leap
+        self._cloud_offset, self._leapt = offset, None
+
+    def in_doubt(self, since: Instant) -> bool:
+        """Whether a life that began then may have ended unnoticed, and the cloud has not told the time yet.
+
+        So it is after another boot, and after the wall clock leapt ahead: the machine may have been off, or paused.
+        """
+        if since.boot_id != self._clock.read().boot_id:
+            return self._cloud_offset is None
+        return self._leapt is not None and since.boot_seconds < self._leapt
 
     def watch(self) -> None:
-        """Notice a stepped wall clock, and a clock that cannot be believed; each is told once."""
+        """Notice a stepped or skewed wall clock, and one that cannot be believed; each is told once. In the loop."""
         reading = self._clock.read()
         offset = reading.wall_seconds - reading.boot_seconds
-        if self._wall_offset is not None and abs(offset - self._wall_offset) > STEP_TOLD_SECONDS:
-            self._events.emit("clock.stepped", step_seconds=round(offset - self._wall_offset))
-            if self._cloud_offset is not None:
-                self.skew_seconds = offset - self._cloud_offset
+        step = 0.0 if self._wall_offset is None else offset - self._wall_offset
         self._wall_offset = offset
+        if step > LEAP_SECONDS:
+            self._leapt = self._counted(reading)
+        if abs(step) > STEP_TOLD_SECONDS:
+            self._events.emit("clock.stepped", step_seconds=round(step))
+        self._tell_skew()
+        self._tell_belief(reading)
+
+    def _tell_skew(self) -> None:
+        skew = self.skew_seconds or 0.0
+        if abs(skew) > SKEW_TOLD_SECONDS and not self._skew_told:
+            self._events.emit("clock.skewed", skew_seconds=round(skew))
+        self._skew_told = abs(skew) > SKEW_TOLD_SECONDS
+
+    def _tell_belief(self, reading: Reading) -> None:
         unsynchronized = self._believed(reading) is None
-        if unsynchronized and not self._unsynchronized_told:
-            self._events.emit("clock.unsynchronized", wall_seconds=round(reading.wall_seconds))
+        if unsynchronized != self._unsynchronized_told:
+            event = "clock.unsynchronized" if unsynchronized else "clock.synchronized"
+            self._events.emit(event, wall_seconds=round(reading.wall_seconds))
         self._unsynchronized_told = unsynchronized
+
+    def _counted(self, reading: Reading) -> float:
+        return reading.boot_seconds + self._paused_seconds
 
     def _believed(self, reading: Reading) -> float | None:
         if self._cloud_offset is not None:
-            return reading.boot_seconds + self._cloud_offset
+            return self._counted(reading) + self._cloud_offset
         floor = self._floor_seconds
         plausible = floor - BEHIND_SECONDS <= reading.wall_seconds <= floor + PLAUSIBLE_SECONDS
         return reading.wall_seconds if plausible else None

@@ -36,6 +36,11 @@ def a_failure(*, ambiguous: bool = False) -> UpstreamUnavailable:
     return UpstreamUnavailable("down", service="token endpoint", ambiguous=ambiguous)
 
 
+def intend(session: Session) -> Session:
+    presumed = after(a_failure(ambiguous=True), session.failure, NOW, runway_seconds=None, salt="")
+    return steps.intended(session, presumed)
+
+
 REJECTION = GrantRejected("AADB2C90080: expired", service="token endpoint", status=400)
 
 
@@ -80,7 +85,7 @@ class SessionMachine(RuleBasedStateMachine):
             return
         assert token.reveal() not in self.provider.rejected, "a rejected token is never sent again"
         self.sent = token
-        self.session = steps.intended(self.session)
+        self.session = intend(self.session)
 
     @precondition(lambda self: self.sent is not None)
     @rule(rotates=st.booleans())
@@ -137,7 +142,7 @@ TestSession.settings = settings(max_examples=150, stateful_step_count=25, deadli
 
 
 def test_an_answer_without_a_refresh_token_keeps_the_present_one() -> None:
-    attempting = steps.intended(a_session())
+    attempting = intend(a_session())
     settled = steps.answered(attempting, Secret("rt-0"), TokenSet(id_token=None), NOW, assumed_life_seconds=None)
     assert settled.refresh_token == Secret("rt-0")
     assert settled.phase is Phase.SETTLED
@@ -145,7 +150,7 @@ def test_an_answer_without_a_refresh_token_keeps_the_present_one() -> None:
 
 def test_an_ambiguous_attempt_is_repeated_with_the_same_token() -> None:
     failure = after(a_failure(ambiguous=True), None, NOW, runway_seconds=None, salt="")
-    lost = steps.failed(steps.intended(a_session()), failure, NOW, ambiguous=True)
+    lost = steps.failed(intend(a_session()), failure, NOW, ambiguous=True)
     assert lost.phase is Phase.AMBIGUOUS
     assert lost.token_to_send() == Secret("rt-0")
     assert lost.lost_at == NOW
@@ -153,24 +158,24 @@ def test_an_ambiguous_attempt_is_repeated_with_the_same_token() -> None:
 
 def test_the_previous_token_is_tried_once_and_only_after_the_newest_was_rejected() -> None:
     failure = after(REJECTION, None, NOW, runway_seconds=None, salt="")
-    first = steps.intended(a_session())
+    first = intend(a_session())
     rotated = TokenSet(id_token=None, refresh_token=Secret("rt-1"))
     session = steps.answered(first, Secret("rt-0"), rotated, NOW, assumed_life_seconds=None)
     assert session.token_to_send() == Secret("rt-1")
-    session = steps.rejected(steps.intended(session), Secret("rt-1"), failure)
+    session = steps.rejected(intend(session), Secret("rt-1"), failure)
     assert session.token_to_send() == Secret("rt-0")
-    session = steps.rejected(steps.intended(session), Secret("rt-0"), failure)
+    session = steps.rejected(intend(session), Secret("rt-0"), failure)
     assert session.phase is Phase.ENDED
     assert session.token_to_send() is None
 
 
 def test_a_crash_while_attempting_is_read_as_ambiguous() -> None:
-    assert steps.recovered(steps.intended(a_session()), NOW).phase is Phase.AMBIGUOUS
+    assert steps.recovered(intend(a_session()), NOW).phase is Phase.AMBIGUOUS
 
 
 def test_what_the_table_does_not_have_is_a_bug() -> None:
     with pytest.raises(steps.ImpossibleTransition):
-        steps.intended(steps.intended(a_session()))
+        intend(intend(a_session()))
 
 
 def test_every_transition_of_the_docstring_is_in_the_table_and_no_other() -> None:
