@@ -5,12 +5,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SCENARIO ?= normal
 
-.PHONY: sandbox test lint unit all-tests soak bench clean
+PROVIDERS := tests/providers
+
+.PHONY: sandbox providers test lint unit all-tests soak bench clean
 
 sandbox: $(VENV)/.installed
 	@$(BIN)/eliot-broker sandbox --once --scenario $(SCENARIO)
 
-test: $(VENV)/.developing lint
+test: $(VENV)/.developing providers lint
 	@$(BIN)/pytest -q -n 2 -m "not slow and not system and not soak"
 	@$(BIN)/pytest -q -n 4 -m "slow and not system and not soak"
 	@$(BIN)/pytest -q -m "system and not soak"
@@ -24,8 +26,20 @@ lint: $(VENV)/.developing
 unit: $(VENV)/.developing
 	@$(BIN)/pytest -q -n 2 -m "not slow and not system and not soak"
 
-soak: $(VENV)/.developing
+soak: $(VENV)/.developing providers
 	@$(BIN)/pytest -q -m soak
+
+# OpenID providers that others wrote, which the login is tested against; without npm those tests are skipped
+providers: $(PROVIDERS)/node_modules/.installed $(PROVIDERS)/.venv/.installed
+
+$(PROVIDERS)/node_modules/.installed: $(PROVIDERS)/package.json $(PROVIDERS)/package-lock.json
+	@if command -v npm >/dev/null; then cd $(PROVIDERS) && npm ci --silent --no-progress && touch node_modules/.installed; \
+	  else echo "note: there is no npm; the tests against npm's providers cannot run"; fi
+
+$(PROVIDERS)/.venv/.installed: $(PROVIDERS)/requirements.txt
+	@$(PYTHON) -m venv $(PROVIDERS)/.venv
+	@$(PROVIDERS)/.venv/bin/pip install -q --disable-pip-version-check -r $(PROVIDERS)/requirements.txt
+	@touch $@
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -43,4 +57,4 @@ $(VENV)/.developing: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info $(PROVIDERS)/.venv $(PROVIDERS)/node_modules
