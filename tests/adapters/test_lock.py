@@ -54,7 +54,12 @@ def test_a_pid_that_meanwhile_is_another_process_is_not_blamed(tmp_path: Path) -
 def test_a_child_does_not_inherit_it(tmp_path: Path) -> None:
     lock = StateLock(tmp_path)
     lock.acquire()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
+    script = "print('up', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"  # past its exec, where close-on-exec has done its work
         lock.release()
         with StateLock(tmp_path):
             pass
