@@ -294,10 +294,16 @@ class Identity:
         """Seconds until a refresh should start; infinite where none can."""
         if not self.usable:
             return math.inf
-        held = self.token.value
-        if held is not None and not self.token.in_flight and self._timekeeper.in_doubt(held.life.span.start):
+        if not self.token.in_flight and self._is_urgent():
             return 0.0 if self.token.failure is None else self.token.failure.next_attempt_in(now)
         return self.token.due_in(now)
+
+    def _is_urgent(self) -> bool:
+        """An interrupted refresh to be repeated (some providers forgive it for a minute), or a life in doubt."""
+        session, held = self.session, self.token.value
+        if session is not None and session.phase is Phase.AMBIGUOUS:
+            return True
+        return held is not None and self._timekeeper.in_doubt(held.life.span.start)
 
     async def maintain(self, now: Instant) -> None:
         """Start what is due, save what could not be saved, read what could not be read, warn of an end."""
