@@ -161,6 +161,32 @@ def _config(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _units(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--install", action="store_true", help="put them in place; asks before it replaces another text")
+    what.add_argument("--uninstall", action="store_true", help="stop the service and remove them; logins are kept")
+    parser.add_argument(
+        "--user", dest="of_user", action="store_true", help="for a service of this user, not the system"
+    )
+    parser.add_argument("--account", metavar="NAME", default="eliot-broker", help="who runs it (eliot-broker)")
+    parser.add_argument("--root", metavar="DIR", help="put them below DIR and start nothing (for packages)")
+    parser.add_argument("--yes", action="store_true", help="replace without asking")
+    _config_file(parser)
+    _json(parser)
+
+
+def _credentials(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which; default: all of broker.toml not sealed yet")
+    parser.add_argument("--list", action="store_true", help="only show what is sealed, and by which key")
+    parser.add_argument(
+        "--with-key", metavar="KEY", default="auto", help="host, tpm2 or host+tpm2 (auto: what is there)"
+    )
+    parser.add_argument("--directory", metavar="DIR", default="/etc/credstore.encrypted", help=argparse.SUPPRESS)
+    parser.add_argument("--state", metavar="DIR", default="/var/lib/eliot-broker", help=argparse.SUPPRESS)
+    _config_file(parser)
+    _json(parser)
+
+
 def _state(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=STATE_ACTIONS, help="seal all anew; move a login out; move a login in")
     parser.add_argument("names", nargs="*", metavar="NAME", help="export: ACCOUNT FILE; import: FILE")
@@ -214,6 +240,15 @@ COMMANDS = {
         "state:run",
         "eliot-broker state export home home.bundle",
         _state,
+    ),
+    "units": Command(
+        "print, install or remove the systemd files", "units:run_units", "eliot-broker units --install", _units
+    ),
+    "credentials": Command(
+        "seal secrets for the service with systemd-creds",
+        "credentials:run",
+        "eliot-broker credentials home-client-secret < secret.txt",
+        _credentials,
     ),
     "sandbox": Command(
         "run a broker with a stand-in cloud, no account needed",

@@ -1,0 +1,137 @@
+"""BrokerLab: a lab with the broker, the stand-in cloud as a unit of its own, and a login.
+
+Knows the outside of the broker only. The one invariant: after `reset` the service runs with the standard
+configuration and a valid ticket.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from broker.sandbox import credentials
+from tests.system.lab import SERVICE, Lab
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parent.parent
+CLOUD_PORT = 8443
+DROP_INS = "/run/systemd/system"
+
+CONFIG = f"""\
+[login]
+listen = ""
+
+[state]
+key = "credential:state-key"
+
+[accounts.home]
+authority     = "https://127.0.0.1:{CLOUD_PORT}"
+provider      = "partner"
+client_id     = "{credentials.PARTNER_CLIENT_ID}"
+client_secret = "credential:home-client-secret"
+ca_file       = "/srv/cloud/ca.pem"
+
+[accounts.home.api]
+base_url         = "https://127.0.0.1:{CLOUD_PORT}/vdeproducts/v1.0"
+subscription_key = "credential:home-subscription-key"
+daily_quota      = 0
+
+[tickets.front-door]
+account   = "home"
+plant_id  = "{credentials.PLANT_ID}"
+device_id = "{credentials.DEVICE_ID}"
+"""
+CLOUD_UNIT = f"""\
+[Service]
+Type=notify
+ExecStart=/opt/eliot-broker/current/bin/python /srv/lab/agent.py cloud /srv/cloud {CLOUD_PORT}
+"""
+
+
+def build_wheels(directory: Path) -> Path:
+    """Wheels of what the broker needs and of what builds it, at the versions of .ci/constraints.txt."""
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "-w", str(directory)]
+    source = copy_of_checkout(directory / "source", version=None)
+    subprocess.run(
+        [*pip, "-c", str(CHECKOUT / ".ci/constraints.txt"), str(source), "setuptools>=77"], check=True, cwd=directory
+    )
+    return directory
+
+
+def copy_of_checkout(target: Path, *, version: str | None) -> Path:
+    """What a build needs of this checkout, as another version where one is given."""
+    target.mkdir()
+    names = ["broker", "pyproject.toml", "README.md", "LICENSE", "systemd", ".ci"]
+    there = [name for name in names if (CHECKOUT / name).exists()]
+    subprocess.run(["cp", "-rL", *there, str(target)], check=True, cwd=CHECKOUT)
+    (target / "README.md").touch()
+    (target / "LICENSE").touch()
+    if version is not None:
+        init = target / "broker/__init__.py"
+        lines = [
+            f'__version__ = "{version}"' if line.startswith("__version__") else line
+            for line in init.read_text().splitlines()
+        ]
+        init.write_text("\n".join(lines) + "\n")
+    return target
+
+
+def offline(wheels: str) -> dict[str, str]:
+    """The environment in which pip finds everything in `wheels`."""
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels, "PIP_CONFIG_FILE": os.devnull}
+
+
+def install_broker(target: Path, wheels: Path) -> Path:
+    """Run systemd/install in a lab of its own; `target` becomes its /opt/eliot-broker."""
+    lab = Lab(
+        "eliot-install", (f"{target}:/opt/eliot-broker", f"{wheels}:/srv/wheels"), environment=offline("/srv/wheels")
+    )
+    try:
+        lab.start()
+        lab.sh("/srv/wheels/source/systemd/install")
+    finally:
+        lab.stop()
+    return target
+
+
+class BrokerLab(Lab):
+    """A lab where /opt/eliot-broker is what `install_broker` made."""
+
+    def __init__(self, name: str, installed: Path, wheels: Path) -> None:
+        binds = (f"{installed}:/opt/eliot-broker", f"{wheels}:/srv/wheels", f"{HERE}:/srv/lab")
+        super().__init__(name, binds, environment=offline("/srv/wheels"))
+
+    def boot(self) -> None:
+        """Boot, install the units, seal the credentials, start the cloud."""
+        self.start()
+        self.sh("ln -sf /opt/eliot-broker/current/bin/eliot-broker /usr/local/bin/eliot-broker; mkdir -p /srv/cloud")
+        self.write("/etc/systemd/system/cloud.service", CLOUD_UNIT)
+        self.write("/etc/eliot-broker/broker.toml", CONFIG)
+        self.sh("eliot-broker units --install")
+        self.sh("systemctl start cloud.service; eliot-broker credentials state-key")
+        self.sh("eliot-broker credentials home-client-secret", stdin=credentials.PARTNER_CLIENT_SECRET)
+        self.sh("eliot-broker credentials home-subscription-key", stdin=credentials.SUBSCRIPTION_KEY)
+
+    def reset(self) -> None:
+        """Standard configuration, no drop-ins, running and logged in."""
+        self.write("/etc/eliot-broker/broker.toml", CONFIG)
+        self.sh(f"rm -rf {DROP_INS}/*.d; systemctl daemon-reload; systemctl start cloud.service eliot-broker.socket")
+        self.control("clear")
+        state = self.show(SERVICE, "ActiveState", "DropInPaths")
+        if state["ActiveState"] != "active" or self.get("/readyz")[0] != 200:
+            self.sh(f"systemctl restart {SERVICE}")
+            self.agent("login /srv/cloud")
+
+    def control(self, action: str, document: str = "{}") -> None:
+        """Change the cloud's weather."""
+        self.sh(
+            "curl -sf --cacert /srv/cloud/ca.pem -H 'Content-Type: application/json' "
+            f"-d '{document}' https://127.0.0.1:{CLOUD_PORT}/__sandbox/{action}"
+        )
+
+    def drop_in(self, text: str, unit: str = SERVICE) -> None:
+        """Add directives to a unit until the next reset."""
+        self.write(f"{DROP_INS}/{unit}.d/test.conf", text)
+        self.sh("systemctl daemon-reload")
