@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import broker
@@ -27,12 +28,13 @@ from broker.adapters.systemd import ServiceManager, adopt_sockets
 from broker.adapters.ticker import Ticker
 from broker.adapters.worker import ThreadWorker
 from broker.api.endpoint import adopt_socket, bind_socket
-from broker.api.limits import raise_descriptor_limit
+from broker.api.limits import Limits, raise_descriptor_limit
 from broker.api.listener import Listener
 from broker.config.changes import describe_changes, in_force_after_reload
 from broker.config.file import find_config_file, read_config
 from broker.config.warnings import config_warnings
-from broker.errors import BrokerError, ConfigError
+from broker.errors import BrokerError, ConfigError, StoreError
+from broker.heartbeat import Heartbeat
 from broker.login_window import RedirectWindow, check_free
 from broker.services.desk import Desk
 from broker.services.fleet import Account, Cloud, Surroundings
@@ -42,7 +44,6 @@ from broker.services.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, MutableMapping
-    from pathlib import Path
 
     from broker.api.endpoint import Endpoint
     from broker.config import AccountConfig, Config
@@ -50,8 +51,11 @@ if TYPE_CHECKING:
 
 DISK_THREADS = 2
 EXCHANGE_THREADS = 16
-CALLS_END_SECONDS = 3.0
+# A stop: requests get 2 s (and a moment to be read), calls 3.5 s; with the saving it ends within 5 s.
+REQUESTS_END_SECONDS = 2.0
+CALLS_END_SECONDS = 3.5
 EXCHANGES_END_SECONDS = 30.0
+STATE_RETRY_SECONDS = 30.0
 
 
 class Fanout:
@@ -108,6 +112,8 @@ class App:
         self._around: Surroundings | None = None
         self._flights: set[asyncio.Task[None]] = set()
         self._retired: list[Cloud] = []
+        self._told_status = ""
+        self._state_retry_at = 0.0
 
     # start
 
@@ -144,23 +150,36 @@ class App:
         return 0
 
     async def _begin(self) -> list[Endpoint]:
-        """Configuration, state, socket, in this order. Raises: BrokerError."""
+        """Configuration, state, socket, in this order. Raises: BrokerError, unless the socket was given to us.
+
+        Then we stay and answer every request with the reason: to fail again and again would take the socket down.
+        """
         try:
             config = self.read()
-        except ConfigError as error:
+            if not self._adopted and config.login.listen:
+                check_free(config.login.listen)
+            await self._apply(config)
+        except BrokerError as error:
             if not self._adopted:
                 raise
             self._degrade(error)
-            return self._adopted
-        if not self._adopted and config.login.listen:
-            check_free(config.login.listen)
-        await self._apply(config)
         return self._adopted or [bind_socket(config.socket)]
 
-    def _degrade(self, error: ConfigError) -> None:
+    def _degrade(self, error: BrokerError) -> None:
+        if self._desk.degraded is None or self._desk.degraded.message != error.message:
+            self._events.emit("config.degraded", detail=error.message)
         self._desk.degraded = error
         self._desk.policy = assembly.access_policy(None)
-        self._events.emit("config.degraded", detail=error.message)
+        self._state_retry_at = self._monotonic() + STATE_RETRY_SECONDS
+
+    async def _undegrade(self) -> None:
+        """A state directory that could not be used may be usable by now; a configuration waits for its reload."""
+        if isinstance(self._desk.degraded, StoreError) and self._monotonic() >= self._state_retry_at:
+            async with self._reloading:
+                try:
+                    await self._apply(await asyncio.to_thread(self.read))
+                except BrokerError as error:
+                    self._degrade(error)
 
     async def _apply(self, config: Config) -> list[str]:
         """Put a configuration in force; what changed. Raises: BrokerError, with the old one in force."""
@@ -255,9 +274,12 @@ class App:
 
     async def _serve(self, endpoints: list[Endpoint]) -> None:
         raise_descriptor_limit()
-        self._listener = Listener(self._desk, endpoints, events=self._events, on_bug=self._events.bug)
+        limits = Limits(stop_seconds=REQUESTS_END_SECONDS)
+        self._listener = Listener(self._desk, endpoints, events=self._events, on_bug=self._events.bug, limits=limits)
         await self._listener.start()
         self._handle_signals()
+        path = Path(endpoints[0].socket.getsockname())
+        self._heartbeat = Heartbeat(self._manager, path, given=bool(self._adopted), monotonic=self._monotonic)
         self._manager.ready(self._status_line())
         self._events.emit("service.ready", version=broker.__version__, accounts=len(self._accounts))
         telling = self._group.create_task(self._events.hooks.run())
@@ -266,11 +288,12 @@ class App:
         await self._shut_down(ticking, telling)
 
     async def _sweep(self) -> float:
+        await self._undegrade()
         due = await self._maintenance.sweep()
-        self._manager.status(self._status_line())
-        self._manager.watchdog()
-        watchdog = self._manager.watchdog_seconds
-        return due if watchdog is None else min(due, watchdog / 2)
+        self._tell_status()
+        await self._heartbeat.beat()
+        every = self._heartbeat.every_seconds
+        return due if every is None else min(due, every)
 
     def _wake(self) -> None:
         self._ticker.wake()
@@ -283,8 +306,8 @@ class App:
                 changes = await self._apply(await asyncio.to_thread(self.read))
             except BrokerError as error:
                 self._events.emit("config.reload_failed", detail=error.message)
-                if self._config is None and isinstance(error, ConfigError):
-                    self._desk.degraded = error
+                if self._config is None:
+                    self._degrade(error)
                 raise
             finally:
                 self._manager.ready(self._status_line())
@@ -307,8 +330,7 @@ class App:
         ticking.cancel()
         await asyncio.wait({ticking})
         await self._logins.close()
-        await self._listener.stop()
-        await self._end_flights()
+        await asyncio.gather(self._listener.stop(), self._end_flights())
         for account in self._accounts.values():
             with contextlib.suppress(BrokerError):  # told when it began to fail
                 await self._disk_worker.run(account.identity.journal.flush)
@@ -324,10 +346,11 @@ class App:
 
     async def _end_flights(self) -> None:
         """Give calls a moment, and a token request all the time it needs: its answer may be the only login."""
+        if self._exchange_worker.busy:
+            self._manager.extend_timeout(EXCHANGES_END_SECONDS + CALLS_END_SECONDS)
         await self._flown(CALLS_END_SECONDS)
         if self._exchange_worker.busy:
-            self._manager.extend_timeout(EXCHANGES_END_SECONDS)
-            await asyncio.to_thread(self._exchange_worker.drain, EXCHANGES_END_SECONDS)
+            await asyncio.to_thread(self._exchange_worker.drain, EXCHANGES_END_SECONDS - CALLS_END_SECONDS)
             await self._flown(CALLS_END_SECONDS)
         for flight in self._flights:
             flight.cancel()
@@ -348,8 +371,12 @@ class App:
     def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = self._group.create_task(work)
         self._flights.add(task)
-        task.add_done_callback(self._flights.discard)
+        task.add_done_callback(self._landed)
         return task
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flights.discard(task)
+        self._tell_status()
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -360,6 +387,16 @@ class App:
     async def _reload_by_signal(self) -> None:
         with contextlib.suppress(BrokerError):  # told as config.reload_failed
             await self.reload()
+
+    def _monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _tell_status(self) -> None:
+        """One line, told when it is another one."""
+        line = self._status_line()
+        if line != self._told_status and not self._stop.is_set():
+            self._told_status = line
+            self._manager.status(line)
 
     def _status_line(self) -> str:
         return self._desk.status_line()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from broker.core.vended import VendedIdToken, VendedTicket
-from broker.errors import BrokerError, ConfigError, UnknownAccount, UnknownTicket
+from broker.errors import BrokerError, UnknownAccount, UnknownTicket
 from broker.services import report
 from broker.services.metrics import exposition
 from broker.services.refreshable import Unchanged
@@ -44,7 +44,7 @@ class Desk:
     ) -> None:
         self.accounts_by_name: dict[str, Account] = {}
         self.policy: AccessPolicy | None = None
-        self.degraded: ConfigError | None = None
+        self.degraded: BrokerError | None = None  # why there is no configuration in force
         self._logins = logins
         self._timekeeper = timekeeper
         self._facts = facts
