@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from broker.api.audit import Given
 from broker.api.call import answer, json_answer
 from broker.api.parameters import bare_type, newest_known, no_query, vend_query
-from broker.api.representation import id_token_body
-from broker.api.tickets import not_modified, tagged
+from broker.api.representation import id_token_body, tagged
+from broker.api.tickets import not_modified
 from broker.core.secret import Secret
 from broker.errors import BadRequest
 

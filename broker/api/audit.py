@@ -62,6 +62,14 @@ class Audit:
         self._window_seconds = limits.audit_window_seconds
         self._windows: dict[tuple[str, int, str], _Window] = {}
 
+    def counted(self, key: tuple[str, int, str], now: float) -> bool:
+        """Count one more of the window `(event, uid, name)`, where it only counts by now; False: tell it in full."""
+        window = self._windows.get(key)
+        if window is None or not window.untold or now - window.since >= self._window_seconds:
+            return False
+        window.untold += 1
+        return True
+
     def served(self, peer: Peer, now: float, given: Given) -> None:
         """Tell that `peer` was given this."""
         event = f"{given.kind}.served"

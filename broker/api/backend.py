@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from broker.core.vended import VendedIdToken, VendedTicket
+from broker.core.vended import ReadyTicket, VendedIdToken, VendedTicket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from broker.core.access import AccessPolicy
     from broker.core.secret import Secret
 
-__all__ = ["Backend", "Row", "VendedIdToken", "VendedTicket"]
+__all__ = ["Backend", "ReadyTicket", "Row", "VendedIdToken", "VendedTicket"]
 
 Row = dict[str, Any]
 
@@ -38,6 +38,13 @@ class Backend(Protocol):
         """A valid ticket, at once where there is one; None: generation `newer_than` is still the newest (304).
 
         `wait_seconds` None: not given. Raises: UnknownTicket, ShortValidity, LoginRequired, UpstreamError, …
+        """
+        ...
+
+    def ready_ticket(self, name: str) -> ReadyTicket | None:
+        """What `ticket` answers to everybody alike while the lease lasts; None: ask `ticket` each time.
+
+        Raises: UnknownTicket.
         """
         ...
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from broker.api.problems import RequestRefused
-from broker.api.representation import encode
-from broker.api.server import SERVER_NAME
+from broker.api.representation import encode, success_headers
 from broker.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def answer(
     body: bytes, *, status: int = 200, content_type: str = JSON_TYPE, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """A response that nobody may keep."""
-    fields = {"Content-Type": content_type, "Cache-Control": "no-store", "Server": SERVER_NAME}
+    fields = success_headers(content_type)
     if headers is not None:
         fields.update(headers)
     return web.Response(status=status, body=body, headers=fields)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from broker.api.hot import is_whole
 from broker.api.limits import Shares
 from broker.api.peer import Identity, Names
 from broker.api.problems import RequestRefused, reason_phrase, render
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator
 
+    from broker.api.front import Front
+    from broker.api.hot import Grant
     from broker.api.limits import Limits, Share
     from broker.core.access import Peer
 
@@ -30,25 +33,40 @@ class Connection:
     __slots__ = (
         "_limits",
         "deadline",
+        "front",
+        "grants",
         "half_closed",
         "identity",
         "in_flight",
         "requests",
         "share",
         "transport",
+        "whole",
+        "whole_answered",
         "writing_paused",
     )
 
     def __init__(
-        self, transport: asyncio.Transport, identity: Identity, share: Share, limits: Limits, now: float
+        self,
+        transport: asyncio.Transport,
+        identity: Identity,
+        share: Share,
+        *,
+        front: Front,
+        limits: Limits,
+        now: float,
     ) -> None:
         self.transport = transport
+        self.front = front
         self.identity = identity
         self.share = share
         self.in_flight: asyncio.Task[object] | None = None
         self.requests = 0
         self.half_closed = False
         self.writing_paused = False
+        self.grants: dict[bytes, Grant] = {}
+        self.whole: bytes | None = None
+        self.whole_answered = False
         self._limits = limits
         self.deadline = now + limits.idle_seconds
 
@@ -57,8 +75,13 @@ class Connection:
         """The peer by its ids alone, for the audit of what was refused before any rule was asked."""
         return self.identity.bare_peer
 
-    def received(self, now: float) -> None:
-        """Bytes came: where no request is being worked on, its head must be complete within the header time."""
+    def received(self, now: float, first: bytes | None) -> None:
+        """Bytes came: where no request is being worked on, its head must be complete within the header time.
+
+        `first` are the bytes where nothing was left before them: they may be a whole request.
+        """
+        self.whole = first if first is not None and is_whole(first) else None
+        self.whole_answered = False
         if self.in_flight is None:
             self.deadline = min(self.deadline, now + self._limits.header_seconds)
 
@@ -69,10 +92,16 @@ class Connection:
         self.share.in_flight += 1
         self.deadline = math.inf
 
-    def end(self, now: float) -> None:
-        """The request has its answer."""
+    def end(self, now: float, *, plain: bool) -> None:
+        """The request has its answer; `plain`: it ended with its head, so if that came whole nothing is left."""
         self.in_flight = None
+        self.whole_answered = plain and self.whole is not None
         self.share.in_flight -= 1
+        self.deadline = now + self._limits.idle_seconds
+
+    def answered(self, now: float) -> None:
+        """A request came and was answered at once."""
+        self.requests += 1
         self.deadline = now + self._limits.idle_seconds
 
     def writing(self, *, paused: bool, now: float) -> None:
@@ -103,7 +132,7 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, transport: asyncio.Transport) -> Connection | None:
+    def admit(self, transport: asyncio.Transport, front: Front) -> Connection | None:
         """Let a connection in; None: it was answered 429 and is being closed."""
         now = self._monotonic()
         try:
@@ -115,7 +144,7 @@ class Connections:
         if share is None:
             self._turn_away(transport)
             return None
-        connection = Connection(transport, identity, share, self.limits, now)
+        connection = Connection(transport, identity, share, front=front, limits=self.limits, now=now)
         self._open.add(connection)
         return connection
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from broker.api.accounts import AccountRoutes
 from broker.api.audit import Audit
 from broker.api.connection import Connections
+from broker.api.front import Front
+from broker.api.hot import HotPath
 from broker.api.limits import Limits
 from broker.api.routes import Dispatcher, Router, table
 from broker.api.server import HttpServer
@@ -30,11 +34,16 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 0.05  # in which a request already in the socket's buffer is read
 FIRST_REQUEST_SECONDS = 1.0  # for a connection accepted just before the stop
 CUT_SECONDS = 1.0
+BOOT_CLOCK: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+WALL_CLOCK: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_REALTIME)
 OURS_TO_UNLINK: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 class Listener:
-    """Serves the API on its endpoints; made and used inside the running loop. `on_bug` hears each defect once."""
+    """Serves the API on its endpoints; made and used inside the running loop. `on_bug` hears each defect once.
+
+    `boot` None: CLOCK_BOOTTIME, which leases of tickets are counted by.
+    """
 
     def __init__(
         self,
@@ -44,6 +53,7 @@ class Listener:
         events: Events,
         on_bug: Callable[[BaseException], None],
         limits: Limits | None = None,
+        boot: Callable[[], float] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = limits or Limits()
@@ -52,8 +62,11 @@ class Listener:
         self._shelter = Shelter(on_bug)
         self.connections = Connections(self._limits, self._loop.time)
         self.audit = Audit(events, self._limits)
+        self._hot = HotPath(
+            backend, self.audit, self.connections, monotonic=self._loop.time, boot=boot or BOOT_CLOCK, wall=WALL_CLOCK
+        )
         self.routes = table(
-            TicketRoutes(backend, self.audit, self._limits, self._shelter, self._stopping),
+            TicketRoutes(backend, self.audit, self._limits, self._shelter, stopping=self._stopping, hot=self._hot),
             AccountRoutes(backend, self.audit, self._shelter),
             SystemRoutes(backend, self._shelter),
         )
@@ -65,7 +78,7 @@ class Listener:
             stopping=self._stopping,
             on_bug=on_bug,
         )
-        self._server = HttpServer(self._dispatcher, self.connections, on_bug)
+        self._server = HttpServer(self._dispatcher, self._limits, on_bug)
         self._sockets: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -73,7 +86,7 @@ class Listener:
         """Begin to accept."""
         for endpoint in self._endpoints:
             self._sockets.append(
-                await self._loop.create_unix_server(self._server, sock=endpoint.socket, backlog=1024, **OURS_TO_UNLINK)
+                await self._loop.create_unix_server(self._front, sock=endpoint.socket, backlog=1024, **OURS_TO_UNLINK)
             )
         self._tick()
 
@@ -83,6 +96,7 @@ class Listener:
             server.close()
         for endpoint in self._endpoints:
             endpoint.release()
+        self._hot.open = False
         if not self._stopping.done():
             self._stopping.set_result(None)
         drained = self.connections.drained(self._loop)
@@ -102,10 +116,9 @@ class Listener:
 
     def _close_idle(self, *, asked_before: bool) -> None:
         """Close the connections that ask for nothing; those that never did get a moment more."""
-        for handler in self._server.http_connections:
-            connection = handler.connection
-            if connection is not None and not handler.busy and (connection.requests or not asked_before):
-                handler.force_close()
+        for connection in self.connections:
+            if not connection.front.busy and (connection.requests or not asked_before):
+                connection.front.close()
 
     def _cut(self) -> None:
         """Answer `shutting_down` to the requests that are still waited for."""
@@ -113,6 +126,9 @@ class Listener:
         for connection in self.connections:
             if connection.in_flight is not None:
                 connection.in_flight.cancel()
+
+    def _front(self) -> Front:
+        return Front(self.connections, self._hot, self._server, self._loop.time)
 
     def _tick(self) -> None:
         self.connections.tick()

@@ -12,7 +12,7 @@ import pwd
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from broker.api.unit import UnitFinder
 from broker.core.access import Peer
@@ -62,6 +62,11 @@ class Names:
         """The name of a group; None where the system knows none."""
         return self._name("group", gid, lambda: grp.getgrgid(gid).gr_name)
 
+    def knows(self, kind: Literal["user", "group"], number: int) -> bool:
+        """Whether the name is remembered, so that asking for it does not block."""
+        known = self._known.get((kind, number))
+        return known is not None and self._monotonic() - known[0] < NAME_SECONDS
+
     def _name(self, kind: str, number: int, look_up: Callable[[], str]) -> str | None:
         now = self._monotonic()
         known = self._known.get((kind, number))
@@ -98,11 +103,15 @@ class Identity:
         """The peer as far as `policy` needs it, where that is known without looking anything up."""
         if policy is self._policy:
             return self._peer
-        if not (policy.needs_names or policy.needs_groups or policy.needs_unit):
-            self._policy = policy
-            self._peer = self._peer or self.bare_peer
-            return self._peer
-        return None
+        if policy.needs_unit or (
+            policy.needs_names and not (self._names.knows("user", self.uid) and self._names.knows("group", self.gid))
+        ):
+            return None
+        groups = self._groups(policy)
+        if policy.needs_names and not all(self._names.knows("group", gid) for gid in groups):
+            return None
+        self._peer, self._policy = self._compose(policy, groups, None), policy
+        return self._peer
 
     async def resolve(self, policy: AccessPolicy) -> Peer:
         """The peer as far as `policy` needs it; lookups run in a worker thread."""
@@ -114,7 +123,13 @@ class Identity:
 
     def look_up(self, policy: AccessPolicy) -> Peer:
         """Ask the system for what `policy` needs. Blocking."""
-        groups = supplementary_groups(self._socket) if policy.needs_groups else frozenset()
+        unit = UNITS.of_peer(self._socket, self.pid, self.uid) if policy.needs_unit else None
+        return self._compose(policy, self._groups(policy), unit)
+
+    def _groups(self, policy: AccessPolicy) -> frozenset[int]:
+        return supplementary_groups(self._socket) if policy.needs_groups else frozenset()
+
+    def _compose(self, policy: AccessPolicy, groups: frozenset[int], unit: str | None) -> Peer:
         names = self._names
         group_names = {names.group(gid) for gid in (self.gid, *groups)} if policy.needs_names else set()
         return Peer(
@@ -124,5 +139,5 @@ class Identity:
             groups=groups,
             user=names.user(self.uid) if policy.needs_names else None,
             group_names=frozenset(name for name in group_names if name is not None),
-            unit=UNITS.of_peer(self._socket, self.pid, self.uid) if policy.needs_unit else None,
+            unit=unit,
         )

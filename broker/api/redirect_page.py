@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from broker.api.problems import status_of
-from broker.api.server import SERVER_NAME, QuietConnection
+from broker.api.representation import SERVER_NAME
+from broker.api.server import QuietConnection
 from broker.api.shelter import Shelter
 from broker.core.secret import Secret
 from broker.errors import BrokerError, ConfigError, Remedy

@@ -16,8 +16,22 @@ if TYPE_CHECKING:
     from broker.core.vended import VendedIdToken, VendedTicket
 
 
-def ticket_body(vended: VendedTicket) -> bytes:
-    """The JSON of GET /v1/tickets/{name}."""
+SERVER_NAME = "eliot-broker"
+
+
+def success_headers(content_type: str) -> dict[str, str]:
+    """The headers of every answer that is no problem: nobody may keep it."""
+    return {"Content-Type": content_type, "Cache-Control": "no-store", "Server": SERVER_NAME}
+
+
+def tagged(generation: int) -> dict[str, str]:
+    """The headers of a representation that has a generation."""
+    return {"ETag": f'"{generation}"', "Vary": "Accept"}
+
+
+def ticket_body(vended: VendedTicket, expires_in_seconds: int | None = None) -> bytes:
+    """The JSON of GET /v1/tickets/{name}; `expires_in_seconds` None: as of when it was vended."""
+    left = vended.expires_in_seconds if expires_in_seconds is None else expires_in_seconds
     return encode(
         {
             "name": vended.name,
@@ -25,7 +39,7 @@ def ticket_body(vended: VendedTicket) -> bytes:
             "generation": vended.generation,
             "issued_at": vended.issued_at,
             "expires_at": vended.expires_at,
-            "expires_in": vended.expires_in_seconds,
+            "expires_in": left,
             "plant_id": vended.plant_id,
             "device_id": vended.device_id,
             "sender": dict(vended.sender),

@@ -126,7 +126,6 @@ class Dispatcher:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         connection = cast("HttpConnection", request.protocol).connection
-        assert connection is not None
         task = asyncio.current_task()
         connection.begin(task)
         try:
@@ -145,7 +144,7 @@ class Dispatcher:
             self._on_bug(bug)
             response = problem_response(BUG)
         finally:
-            connection.end(self._loop.time())
+            connection.end(self._loop.time(), plain=not request.body_exists)
         if self._stopping.done() or connection.half_closed:
             response.force_close()
         return response

@@ -7,21 +7,20 @@ sends, however malformed, is answered with a problem or a closed connection and 
 from __future__ import annotations
 
 import logging
-import select
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from broker.api.problems import RequestRefused, render
+from broker.api.representation import SERVER_NAME
 from broker.errors import BrokerError, Code, Remedy
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable
 
-    from broker.api.connection import Connection, Connections
+    from broker.api.connection import Connection
+    from broker.api.limits import Limits
 
-SERVER_NAME = "eliot-broker"
 NEVER_SECONDS = 86400.0
 SILENT = logging.getLogger("broker.api.aiohttp")
 SILENT.addHandler(logging.NullHandler())
@@ -84,75 +83,32 @@ class QuietConnection(web.RequestHandler):
 
 
 class HttpConnection(QuietConnection):
-    """One connection of the Unix socket; `connection` is None where it was turned away."""
+    """aiohttp's half of a connection of the Unix socket; `front` hands it what it must read."""
 
-    __slots__ = ("_connections", "_raw_transport", "connection")
+    __slots__ = ("connection",)
 
     def __init__(
-        self, manager: HttpServer, connections: Connections, on_bug: Callable[[BaseException], None], **kwargs: Any
+        self,
+        manager: HttpServer,
+        connection: Connection,
+        on_bug: Callable[[BaseException], None],
+        **kwargs: Any,
     ) -> None:
         super().__init__(manager, on_bug, **kwargs)
-        self._connections = connections
-        self._raw_transport: asyncio.Transport | None = None
-        self.connection: Connection | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._raw_transport = cast("asyncio.Transport", transport)
-        self.connection = self._connections.admit(self._raw_transport)
-        if self.connection is not None:
-            super().connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self.connection is None:
-            if self._raw_transport is not None:
-                self._raw_transport.close()
-            return
-        self.connection.received(self._loop.time())
-        super().data_received(data)
-
-    def eof_received(self) -> bool | None:  # type: ignore[override]  # aiohttp declares less than asyncio allows
-        """Keep a connection that only said it will send no more, as `nc -N` does, until its answer is out."""
-        connection = self.connection
-        if connection is None or self._raw_transport is None or not self.busy:
-            return None
-        poll = select.poll()
-        poll.register(self._raw_transport.get_extra_info("socket").fileno(), 0)
-        if poll.poll(0):  # POLLHUP: closed altogether
-            return None
-        connection.half_closed = True
-        return True
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self.connection is not None:
-            self.connection.writing(paused=True, now=self._loop.time())
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self.connection is not None:
-            self.connection.writing(paused=False, now=self._loop.time())
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        if self.connection is None:
-            if self._raw_transport is not None:
-                self._connections.forget_refused(self._raw_transport)
-            return
-        super().connection_lost(exc)
-        self._connections.remove(self.connection)
+        self.connection = connection
 
 
 class HttpServer(web.Server):
-    """The protocol factory of the listener."""
+    """Makes aiohttp's half of connections."""
 
     def __init__(
         self,
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        connections: Connections,
+        limits: Limits,
         on_bug: Callable[[BaseException], None],
     ) -> None:
         super().__init__(handler, handler_cancellation=True)
-        self._parts = (connections, on_bug)
-        limits = connections.limits
+        self._on_bug = on_bug
         self._settings: dict[str, Any] = {
             "keepalive_timeout": NEVER_SECONDS,  # ours: Connection.deadline
             "max_line_size": limits.line_bytes,
@@ -161,11 +117,8 @@ class HttpServer(web.Server):
             "lingering_time": 0,  # on a Unix socket the answer is read although we closed
         }
 
-    def __call__(self) -> HttpConnection:
-        connections, on_bug = self._parts
-        return HttpConnection(self, connections, on_bug, loop=self._loop, **self._settings)
-
-    @property
-    def http_connections(self) -> list[HttpConnection]:
-        """The connections that are open."""
-        return [cast("HttpConnection", handler) for handler in self.connections]
+    def connect(self, connection: Connection) -> HttpConnection:
+        """The general machinery for a connection that needs it."""
+        http = HttpConnection(self, connection, self._on_bug, loop=self._loop, **self._settings)
+        http.connection_made(connection.transport)
+        return http

@@ -12,9 +12,9 @@ from aiohttp import web
 
 from broker.api.audit import Given
 from broker.api.call import answer, json_answer
+from broker.api.hot import Form
 from broker.api.parameters import bare_type, newest_known, no_query, refused_generation, vend_query
-from broker.api.representation import encode_line, ticket_body
-from broker.api.server import SERVER_NAME
+from broker.api.representation import SERVER_NAME, encode_line, tagged, ticket_body
 from broker.core.secret import Secret
 from broker.errors import BrokerError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from broker.api.audit import Audit
     from broker.api.backend import Backend, Row
     from broker.api.call import Call
+    from broker.api.hot import HotPath
     from broker.api.limits import Limits
     from broker.api.shelter import Shelter
     from broker.core.vended import VendedTicket
@@ -35,13 +36,21 @@ class TicketRoutes:
     """Handlers of /v1/tickets…; `stopping` is done when the listener stops."""
 
     def __init__(
-        self, backend: Backend, audit: Audit, limits: Limits, shelter: Shelter, stopping: asyncio.Future[None]
+        self,
+        backend: Backend,
+        audit: Audit,
+        limits: Limits,
+        shelter: Shelter,
+        *,
+        stopping: asyncio.Future[None],
+        hot: HotPath,
     ) -> None:
         self._backend = backend
         self._audit = audit
         self._limits = limits
         self._shelter = shelter
         self._stopping = stopping
+        self._hot = hot
         self._loop = stopping.get_loop()
 
     async def list(self, call: Call) -> web.StreamResponse:
@@ -63,6 +72,8 @@ class TicketRoutes:
         )
         if vended is None:
             return not_modified(newer_than)
+        if call.header("If-None-Match") is None:
+            self._hot.learn(call.connection, Form(bare_type(call.header("Accept")), close=not call.request.keep_alive))
         return self._hand_out(call, vended)
 
     async def renew(self, call: Call) -> web.StreamResponse:
@@ -144,11 +155,6 @@ async def following(lines: AsyncIterator[Row]) -> Row | None:
         return await anext(lines, None)
     except BrokerError:
         return None
-
-
-def tagged(generation: int) -> dict[str, str]:
-    """The headers of a representation that has a generation."""
-    return {"ETag": f'"{generation}"', "Vary": "Accept"}
 
 
 def not_modified(generation: int | None) -> web.Response:

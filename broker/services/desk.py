@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from broker.core.vended import VendedIdToken, VendedTicket
+from broker.core.vended import ReadyTicket, VendedIdToken, VendedTicket
 from broker.errors import BrokerError, UnknownAccount, UnknownTicket
 from broker.services import report
 from broker.services.metrics import exposition
@@ -107,6 +107,17 @@ class Desk:
         service = self._ticket(name)
         told: object = None
         while True:
+    def ready_ticket(self, name: str) -> ReadyTicket | None:
+        """The ticket for the fast path; None where each request must be asked about: demand counts, or it is spent."""
+        service, now = self._ticket(name), self._timekeeper.now()
+        if service.config.warm != "always" or service.config.single_use:
+            return None
+        held, lease = service.ref.usable(now), service.ref.lease(now)
+        if held is None or lease is None:
+            return None
+        ends = now.boot_seconds + (held.life.remaining(now) or 0.0)
+        return ReadyTicket(self._vended(service, held), ends, lease)
+
             changed = service.ref.changed()
             key, line = self._watch_line(service)
             if key != told:

@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from broker.core.freshness import Freshness, Windows, freshness
+from broker.core.vended import Lease
 from broker.errors import BrokerError, ClockUnsynchronized, Remedy, ShortValidity, UpstreamUnavailable
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ class Unchanged(Exception):
 class Refreshable(Generic[V]):
     """Holds one value, judges it, and replaces it by `obtain`, one flight at a time."""
 
+    __slots__ = (
+        "_changed", "_ended", "_flight", "_lease", "_now", "_obstacle", "_obtain", "_patience_seconds", "_spawn",
+        "_windows", "failure", "value", "waiting", "what",
+    )  # fmt: skip
+
     def __init__(
         self,
         what: str,
@@ -60,8 +66,9 @@ class Refreshable(Generic[V]):
         self._windows = windows
         self._patience_seconds = patience_seconds
         self._flight: asyncio.Task[None] | None = None
-        self._changed = asyncio.Event()
-        self.waiting = 0
+        self._ended = 0
+        self._lease: Lease | None = None
+        self._changed: asyncio.Event | None = None
 
     # what is there
 
@@ -109,12 +116,27 @@ class Refreshable(Generic[V]):
         """Take over a new value (None: there is none any more); failures are over."""
         self.value = value
         self.failure = None
+    def lease(self, now: Instant) -> Lease | None:
+        """Leave to hand out the present value until it may no longer be, or until the next `put`.
+
+        None where there is none to hand out, or one whose age this boot's clock alone cannot tell.
+        """
+        value = self.usable(now)
+        if value is None or value.life.span.start.boot_id != now.boot_id:
+            return None
+        if self._lease is None:
+            self._lease = Lease(now.boot_seconds + self.remaining(now))
+        return self._lease
+
         self.notify()
 
     def fail(self, failure: Failure | None) -> None:
         """Note a failed attempt; the value stays."""
         self.failure = failure
         self.notify()
+        if self._lease is not None:
+            self._lease.end()
+            self._lease = None
 
     def notify(self) -> None:
         """Wake everybody who waits for a change."""

@@ -12,7 +12,7 @@ from broker.core.secret import Secret
 from broker.errors import BrokerError, UnknownAccount
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 STRANGER = 4_000_000_001  # an own_uid that is nobody's: so that the tests' own uid is an ordinary peer
 
@@ -49,6 +49,7 @@ class FakeBackend:
     def __init__(self) -> None:
         self.policy = AccessPolicy(own_uid=os.getuid(), tickets={"front-door": None, "garage": ()}, id_tokens={})
         self.answers: dict[str, Any] = {}
+        self.ready: Callable[[str], ReadyTicket | None] | None = None  # None: no fast path
         self.asked: list[tuple[str, str, dict[str, object]]] = []
         self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
@@ -93,6 +94,9 @@ class FakeBackend:
             newer_than=newer_than,
         )
         return answer
+
+    def ready_ticket(self, name: str) -> ReadyTicket | None:
+        return None if self.ready is None else self.ready(name)
 
     async def watch(self, name: str) -> AsyncIterator[Row]:
         self.asked.append(("watch", name, {}))
