@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,9 @@ from broker.adapters.clock import SystemClock
 from broker.adapters.hooks import Hooks
 from broker.adapters.lock import StateLock
 from broker.adapters.log import StandardLog
+from broker.adapters.process import CrashReports, erase_initial_environment, shut_in
 from broker.adapters.published import PublishedFiles
+from broker.adapters.redaction import crash_report
 from broker.adapters.systemd import ServiceManager, adopt_sockets
 from broker.adapters.ticker import Ticker
 from broker.adapters.worker import ThreadWorker
@@ -55,6 +56,7 @@ EXCHANGE_THREADS = 16
 REQUESTS_END_SECONDS = 2.0
 CALLS_END_SECONDS = 3.5
 EXCHANGES_END_SECONDS = 30.0
+CRASHED = 1
 STATE_RETRY_SECONDS = 30.0
 
 
@@ -81,8 +83,7 @@ class Fanout:
 
     def bug(self, error: BaseException) -> None:
         """Tell a defect of ours, with its traceback."""
-        trace = "".join(traceback.format_exception(error))
-        self.log.emit("request.failed", detail=type(error).__name__, traceback=trace)
+        self.log.emit("request.failed", detail=type(error).__name__, traceback=crash_report(error))
 
     def _hook_failed(self, event: str, detail: str) -> None:
         self.log.emit("hook.failed", hook_event=event, detail=detail)
@@ -92,7 +93,11 @@ class App:
     """One broker, from start to stop."""
 
     def __init__(
-        self, config_path: Path | None, environ: MutableMapping[str, str], parts: assembly.Parts | None = None
+        self,
+        config_path: Path | None,
+        environ: MutableMapping[str, str],
+        parts: assembly.Parts | None = None,
+        log: StandardLog | None = None,
     ) -> None:
         self._parts = parts or assembly.Parts()
         self._environ = environ
@@ -101,7 +106,7 @@ class App:
         self._clock = SystemClock()
         self._manager = ServiceManager(environ)
         self._adopted = [adopt_socket(descriptor) for descriptor in adopt_sockets(environ)]
-        self._events = Fanout(StandardLog("info", "auto", sys.stderr, self._clock))
+        self._events = Fanout(log or StandardLog("info", "auto", sys.stderr, self._clock))
         self._timekeeper = Timekeeper(self._clock, self._events)
         self._disk_worker = ThreadWorker("disk", DISK_THREADS)
         self._exchange_worker = ThreadWorker("exchange", EXCHANGE_THREADS)
@@ -120,7 +125,10 @@ class App:
     def read(self) -> Config:
         """Read the configuration. Raises: ConfigError."""
         path = find_config_file(self._explicit_path, self._environ)
-        return read_config(path, self._environ, previous=self._config)
+        config = read_config(path, self._environ, previous=self._config)
+        if self._environ is os.environ:
+            erase_initial_environment(self._environ)  # what `env:` took out would stand in /proc/PID/environ
+        return config
 
     async def run(self) -> int:
         """Serve until told to stop; the exit code."""
@@ -404,13 +412,33 @@ class App:
 
 def serve(config_path: Path | None, parts: assembly.Parts | None = None) -> int:
     """Run the daemon until it is told to stop; the exit code. Raises: BrokerError where it refuses to start."""
+    shut_in()
+    log = StandardLog("info", "auto", sys.stderr, SystemClock())
+    foreign, reports = log.adopt_foreign(), CrashReports(partial(_tell_defect, log))
     try:
-        return asyncio.run(App(config_path, os.environ, parts).run())
-    except BaseExceptionGroup as group:
-        refusal = _refusal(group)
-        if refusal is None:
-            raise
-        raise refusal from None
+        return asyncio.run(_serve(App(config_path, os.environ, parts, log), reports))
+    except BrokerError:
+        raise
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # the last place at which a defect can be told
+        refusal = _refusal(error) if isinstance(error, BaseExceptionGroup) else None
+        if refusal is not None:
+            raise refusal from None
+        log.emit("service.crashed", detail=type(error).__name__, traceback=crash_report(error))
+        return CRASHED
+    finally:
+        reports.give_back()
+        foreign.give_back()
+
+
+async def _serve(app: App, reports: CrashReports) -> int:
+    asyncio.get_running_loop().set_exception_handler(reports.in_loop)
+    return await app.run()
+
+
+def _tell_defect(log: StandardLog, where: str, error: BaseException | None) -> None:
+    """A defect that ends nothing by itself: in a thread, a callback, a task that nobody waits for."""
+    detail, trace = (None, None) if error is None else (type(error).__name__, crash_report(error))
+    log.emit("defect.found", where=where, detail=detail, traceback=trace)
 
 
 def _refusal(group: BaseExceptionGroup[BaseException]) -> BrokerError | None:

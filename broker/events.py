@@ -39,6 +39,7 @@ EVENTS: dict[str, Event] = {
     "service.stopping": _event("info", "reason", hooks=True),
     "service.stopped": _event("info", "elapsed_seconds"),
     "service.crashed": _event("error", "detail traceback"),
+    "defect.found": _event("error", "where detail traceback"),
     "watchdog.started": _event("debug", "interval_seconds"),
     "watchdog.late": _event("warning", "elapsed_seconds interval_seconds detail"),
     # the configuration

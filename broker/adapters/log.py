@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from broker.adapters.redaction import redacted
+from broker.adapters.redaction import crash_report, redacted
 from broker.events import Level, check
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ class ForeignHandler(logging.Handler):
         except (TypeError, ValueError, KeyError):
             detail = str(record.msg)  # their format string does not fit their arguments
         raised = record.exc_info[1] if record.exc_info else None
-        trace = None if raised is None else "".join(traceback.format_exception(raised))
+        trace = None if raised is None else crash_report(raised)
         event = "library.failed" if record.levelno >= logging.ERROR else "library.warned"
         self._log.emit(event, logger=record.name, detail=detail, traceback=trace)
 
