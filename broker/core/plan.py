@@ -1,34 +1,42 @@
 """How the day's calls are divided among the tickets that are kept warm.
 
 Pure. A third of a life is the margin where the quota allows it; else the margins shrink together, down to the least
-validity in force; else renewals are spaced so that the day's calls suffice. The one invariant: the plan never asks
-for more prefetches a day than the quota less its reserve.
+validity in force and the time a call takes; else there are gaps: renewals are spaced so that the day's calls suffice.
+The one invariant: the plan never asks for more prefetches a day than the quota less its reserve.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from broker.core.freshness import DAY_SECONDS, TICKET_MARGIN, validity_in_force
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 BISECTIONS = 30
+CALL_SECONDS = 5.0  # how long a renewal may take before the ticket it replaces is withheld …
+CALL_SHARE = 0.05  # … but no more than this part of a life
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One ticket kept warm: its observed life and its least validity, in seconds."""
+    """One ticket kept warm: its observed life and its least validity, in seconds; `count` of them (a pool)."""
 
     life_seconds: float
     min_validity_seconds: float
+    count: int = 1
 
     def margin(self, share: float) -> float:
-        """The margin when every margin is `share` (0 to 1) of a third of the life, no less than the validity."""
+        """The margin when every margin is `share` (0 to 1) of a third of the life, no less than the floor."""
         return max(share * self.life_seconds * TICKET_MARGIN, self.floor)
 
     @property
     def floor(self) -> float:
-        """The least margin."""
-        return validity_in_force(self.life_seconds, self.min_validity_seconds)
+        """The least margin: the least validity in force, and the time that a call takes."""
+        in_force = validity_in_force(self.life_seconds, self.min_validity_seconds)
+        return in_force + min(CALL_SECONDS, self.life_seconds * CALL_SHARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +61,17 @@ class Plan:
         return (need.life_seconds - need.margin(self.share)) * self.stretch
 
     @property
-    def words(self) -> str:
-        """The plan for people."""
-        needs = f"{self.needed:.0f} calls a day needed"
-        if self.allowed is None:
-            return f"{needs}, no limit"
-        told = f"{needs}, {self.allowed:.0f} allowed"
-        if self.share >= 1 and self.stretch <= 1:
-            return f"{told}: renewed with a third of the life left"
-        if self.stretch <= 1:
-            return f"{told}: renewed later, {self.planned:.0f} calls a day"
-        covered = 100 / self.stretch
-        return (
-            f"{told}: the quota keeps tickets warm for {covered:.0f} % of the day; the rest is fetched when asked for"
-        )
+    def covered(self) -> float:
+        """The part of the day (0 to 1) for which the quota keeps tickets warm."""
+        return 1 / self.stretch
 
 
-def calls_a_day(needs: list[Need], share: float) -> float:
+NOTHING = Plan(1.0, 1.0, 0.0, 0.0, None)
+
+
+def calls_a_day(needs: Iterable[Need], share: float) -> float:
     """The calls a day that keep all tickets warm with this share of the margin."""
-    return sum(DAY_SECONDS / max(need.life_seconds - need.margin(share), 1.0) for need in needs)
+    return sum(need.count * DAY_SECONDS / max(need.life_seconds - need.margin(share), 1.0) for need in needs)
 
 
 def make_plan(needs: list[Need], allowed: float | None) -> Plan:

@@ -1,21 +1,22 @@
 """The ledger of calls: how many were made in the window, how many may still be made, and by whom.
 
 Pure. Counts on a time of its own that only moves when a clock can be believed, so neither a wrong clock nor a reboot
-gives calls back. The one invariant: a call is counted before it is made.
+gives calls back. The one invariant: a call is counted before it is made, and never counts for less than its window.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from broker.core.freshness import DAY_SECONDS
 from broker.core.instant import Instant, Span
 
-SLOT_SECONDS = 60.0
+SLOT_SECONDS = 300.0  # calls are kept in slots of so long, each counted as made at its slot's end
+LONGEST_WINDOW_SECONDS = DAY_SECONDS + 3600.0  # the day on which summer time ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,11 @@ class QuotaRule:
     daily: int
     reserve: int
     reset: str = "rolling"
+
+    @property
+    def prefetches(self) -> int | None:
+        """Calls a window that may be made ahead of requests; None: no limit."""
+        return None if self.daily == 0 else self.daily - self.reserve
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +58,29 @@ def position_at(ledger: Ledger, now: Instant) -> float:
     return ledger.position + (now.since(ledger.anchor) or 0.0)
 
 
+def next_reset_in(rule: QuotaRule, now: Instant) -> float | None:
+    """Seconds until the window begins anew; None where it rolls, or the time of day is not known."""
+    if rule.reset == "rolling" or now.true_seconds is None:
+        return None
+    return _resets(rule, now.true_seconds)[1] - now.true_seconds
+
+
 def window_seconds(rule: QuotaRule, now: Instant) -> float:
     """How far back calls count: 24 h, or since the last reset where the time of day is known."""
     if rule.reset == "rolling" or now.true_seconds is None:
         return DAY_SECONDS
+    return now.true_seconds - _resets(rule, now.true_seconds)[0]
+
+
+def _resets(rule: QuotaRule, true_seconds: float) -> tuple[float, float]:
+    """The last and the next reset as Unix seconds; a day may have 23 or 25 hours."""
     clock, _, zone_name = rule.reset.partition(" ")
+    zone = ZoneInfo(zone_name)
     hour, minute = (int(part) for part in clock.split(":"))
-    local = datetime.fromtimestamp(now.true_seconds, ZoneInfo(zone_name))
-    reset = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    if reset > local:
-        reset -= timedelta(days=1)
-    return min(DAY_SECONDS + 3600.0, local.timestamp() - reset.timestamp())
+    today = datetime.fromtimestamp(true_seconds, zone).date()
+    days = [today + timedelta(days=offset) for offset in (-1, 0, 1)]
+    before, middle, after = (datetime.combine(day, time(hour, minute), zone).timestamp() for day in days)
+    return (middle, after) if middle <= true_seconds else (before, middle)
 
 
 def _counted(ledger: Ledger, rule: QuotaRule, now: Instant) -> Iterator[tuple[float, int]]:
@@ -75,16 +93,25 @@ def used(ledger: Ledger, rule: QuotaRule, now: Instant) -> int:
     return sum(count for _, count in _counted(ledger, rule, now))
 
 
+def still_counted(ledger: Ledger, rule: QuotaRule, now: Instant, ahead_seconds: float) -> int:
+    """Calls made so far that will still count so many seconds from now."""
+    reset = next_reset_in(rule, now)
+    if reset is not None:
+        return used(ledger, rule, now) if ahead_seconds < reset else 0
+    start = max(position_at(ledger, now) + ahead_seconds - DAY_SECONDS, ledger.forgiven_to)
+    return sum(count for position, count in ledger.calls if position > start)
+
+
 def recorded(ledger: Ledger, now: Instant, calls: int = 1) -> Ledger:
     """The ledger with calls added now, what no window can count any more dropped."""
     position = position_at(ledger, now)
     slot = math.ceil(position / SLOT_SECONDS) * SLOT_SECONDS
-    kept = tuple(entry for entry in ledger.calls if entry[0] > position - DAY_SECONDS - 3600.0 - SLOT_SECONDS)
-    if kept and kept[-1][0] == slot:  # noqa: SIM108 - two shapes, two lines
-        kept = (*kept[:-1], (slot, kept[-1][1] + calls))
-    else:
-        kept = (*kept, (slot, calls))
-    return replace(ledger, anchor=now, position=position, calls=kept)
+    kept = ledger.calls
+    while kept and kept[0][0] <= position - LONGEST_WINDOW_SECONDS - SLOT_SECONDS:
+        kept = kept[1:]
+    if kept and kept[-1][0] == slot:
+        kept, calls = kept[:-1], calls + kept[-1][1]
+    return replace(ledger, anchor=now, position=position, calls=(*kept, (slot, calls)))
 
 
 def stopped(ledger: Ledger, now: Instant, seconds: float) -> Ledger:
@@ -92,6 +119,11 @@ def stopped(ledger: Ledger, now: Instant, seconds: float) -> Ledger:
     position = position_at(ledger, now)
     slot_end = math.ceil(position / SLOT_SECONDS) * SLOT_SECONDS
     return replace(ledger, anchor=now, position=position, stop=Span(now, seconds), forgiven_to=slot_end)
+
+
+def resumed(ledger: Ledger) -> Ledger:
+    """The stop is over."""
+    return replace(ledger, stop=None)
 
 
 def stopped_for(ledger: Ledger, now: Instant) -> float:
@@ -115,11 +147,11 @@ def free_in(ledger: Ledger, rule: QuotaRule, now: Instant, *, prefetch: bool) ->
 
 
 def _window_frees_in(ledger: Ledger, rule: QuotaRule, now: Instant, over: int) -> float:
-    window = window_seconds(rule, now)
-    if rule.reset != "rolling" and now.true_seconds is not None:
-        return max(1.0, DAY_SECONDS - window)
+    reset = next_reset_in(rule, now)
+    if reset is not None:
+        return max(1.0, reset)
     for position, count in _counted(ledger, rule, now):
         over -= count
         if over <= 0:
-            return max(1.0, position + window - position_at(ledger, now))
-    return window
+            return max(1.0, position + DAY_SECONDS - position_at(ledger, now))
+    return DAY_SECONDS

@@ -1,19 +1,23 @@
 """The book of one account: the ledger of its calls and the tickets it holds, in one sealed document.
 
-Knows the store and the worker, no cloud. Saves are committed in groups: many changes, one write. The one invariant:
-`commit` returns when everything changed before it is on disk, or the trouble is known.
+Knows the store and the worker, no cloud. Saves are committed in groups: many changes, one write; a page that did not
+change is not encoded again. The one invariant: `commit` returns when everything changed before it is on disk, or the
+trouble is known.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from broker.core.demand import Demand, demand_of
 from broker.core.quota import Ledger
 from broker.core.secret import Secret
 from broker.core.session import Mark
 from broker.errors import StoreDamaged, StoreError, StoreUnavailable
+from broker.services.breath import SLICE, breathe
 from broker.services.documents import (
     dump,
     failure_of,
@@ -49,6 +53,7 @@ class HeldTicket:
 class Page:
     """What the book keeps of one ticket: those in hand, oldest first, and what is remembered about it.
 
+    Who changes something says so to the book: `book.change(name)`.
     `binding` is a digest of account, plant and device: tickets of another door are not taken over.
     """
 
@@ -57,7 +62,8 @@ class Page:
     generation: int = 0
     failure: Failure | None = None
     life_seconds: float | None = None
-    learnt: dict[str, Any] = field(default_factory=dict)
+    demand: Demand | None = None
+    text: str | None = None  # as it stands in the document; None since it changed
 
 
 class Book:
@@ -79,6 +85,7 @@ class Book:
         self._now = now
         self._events = events
         self._changes = 0
+        self._dirty: dict[str, None] = {}
         self._written = 0
         self._lock = asyncio.Lock()
         self._read_only = False
@@ -106,15 +113,18 @@ class Book:
         page = self.pages.get(name)
         if page is None or page.binding != binding:
             page = self.pages[name] = Page(binding, generation=0 if page is None else page.generation)
+            self.change(name)
         return page
 
-    def change(self) -> None:
-        """Something changed that the next save takes along."""
+    def change(self, name: str | None = None) -> None:
+        """Something changed that the next save takes along; `name`: on the page of this ticket."""
         self._changes += 1
+        if name is not None:
+            self._dirty[name] = None
 
-    async def commit(self) -> bool:
+    async def commit(self, name: str | None = None) -> bool:
         """Save everything changed so far; False where the disk refuses (kept, and tried again at the sweep)."""
-        self._changes += 1
+        self.change(name)
         wanted = self._changes
         async with self._lock:
             if self._written >= wanted:
@@ -124,9 +134,11 @@ class Book:
     async def _write(self) -> bool:
         if self._read_only:
             return False
-        taken, content = self._changes, self._encode()
+        taken = self._changes
+        await self._encode_pages()
+        head, pages = self._encode_head(), [_text_of(page) for page in self.pages.values()]
         try:
-            await self._worker.run(lambda: self._store.save(self.document, content))
+            await self._worker.run(lambda: self._store.save(self.document, _joined(head, pages)))
         except StoreError as error:
             if self.trouble is None:
                 self._events.emit("store.unavailable", document=self.document, detail=error.message)
@@ -138,7 +150,19 @@ class Book:
         self._written = taken
         return True
 
-    def _encode(self) -> bytes:
+    async def _encode_pages(self) -> None:
+        """Encode the pages that changed, in slices: others may change more meanwhile."""
+        done = 0
+        while self._dirty:
+            name = next(iter(self._dirty))
+            del self._dirty[name]
+            if name in self.pages:
+                self.pages[name].text = _page_text(name, self.pages[name])
+            done += 1
+            if done % SLICE == 0:
+                await breathe()
+
+    def _encode_head(self) -> bytes:
         mark = self.mark_login()
         return dump(
             {
@@ -146,7 +170,6 @@ class Book:
                 "login": None if mark is None else [mark.login_id, mark.saves],
                 "ledger": _ledger_to(self.ledger),
                 "failure": failure_to(self.failure),
-                "pages": {name: _page_to(page) for name, page in self.pages.items()},
             }
         )
 
@@ -158,6 +181,8 @@ class Book:
             self.ledger = _ledger_of(data["ledger"])
             self.failure = failure_of(data["failure"])
             self.pages = {name: _page_of(page) for name, page in data["pages"].items()}
+            for name, page in self.pages.items():
+                page.text = _page_text(name, page)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise StoreDamaged(f"book of tickets: not understood ({type(error).__name__})") from None
 
@@ -184,6 +209,20 @@ def _ledger_of(value: Any) -> Ledger:
     )
 
 
+def _joined(head: bytes, pages: list[str]) -> bytes:
+    """The document: the head's fields, and the pages as they were encoded one by one."""
+    return b"".join((head[:-1], b',"pages":{', ",".join(pages).encode(), b"}}"))
+
+
+def _text_of(page: Page) -> str:
+    assert page.text is not None, "changed without telling the book"
+    return page.text
+
+
+def _page_text(name: str, page: Page) -> str:
+    return f"{json.dumps(name)}:{json.dumps(_page_to(page), separators=(',', ':'))}"
+
+
 def _page_to(page: Page) -> dict[str, Any]:
     return {
         "binding": page.binding,
@@ -191,7 +230,7 @@ def _page_to(page: Page) -> dict[str, Any]:
         "generation": page.generation,
         "failure": failure_to(page.failure),
         "life_seconds": page.life_seconds,
-        "learnt": page.learnt,
+        "learnt": None if page.demand is None else page.demand.row(),
     }
 
 
@@ -202,5 +241,5 @@ def _page_of(value: Any) -> Page:
         generation=int(value["generation"]),
         failure=failure_of(value["failure"]),
         life_seconds=None if value["life_seconds"] is None else float(value["life_seconds"]),
-        learnt=dict(value["learnt"]),
+        demand=demand_of(value["learnt"]) if value["learnt"] else None,
     )

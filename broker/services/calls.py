@@ -6,6 +6,7 @@ and no call is made that a stop, a quota or an account-wide failure forbids.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from broker.core import quota
@@ -16,8 +17,11 @@ from broker.errors import (
     GatewayOffline,
     InvalidResponse,
     QuotaExhausted,
+    RateLimited,
     UpstreamError,
     UpstreamRejected,
+    UpstreamUnavailable,
+    UserActionRequired,
 )
 from broker.services.exchange import settings_of
 
@@ -26,13 +30,22 @@ if TYPE_CHECKING:
     from broker.core.callin import IssuedTicket
     from broker.core.failure import Failure
     from broker.core.instant import Instant
-    from broker.core.secret import Secret
+    from broker.core.session import HeldToken
     from broker.ports import Events, TicketIssuer
     from broker.services.book import Book
     from broker.services.identity import Identity
     from broker.services.timekeeper import Timekeeper
 
-TICKETS_OWN_STATUS = frozenset({400, 406, 430})
+TICKETS_OWN_STATUS = frozenset({400, 406, 408, 430, 486})  # wrong or slow for this device, not for its account
+PREFETCHES_AT_ONCE = 8
+
+
+class NotCalled(Exception):
+    """No call was made, or its failure is the account's alone; `cause` says why, `obstacle` too while it holds."""
+
+    def __init__(self, cause: BrokerError) -> None:
+        super().__init__(cause.message)
+        self.cause = cause
 
 
 class Calls:
@@ -52,12 +65,18 @@ class Calls:
         self.rule = QuotaRule(api.daily_quota, min(api.quota_reserve, api.daily_quota), api.quota_reset)
         self.book = book
         self.made = 0
+        self.flying = 0
         self._name = config.name
         self._settings = settings_of(config)
         self._issuer = issuer
         self._identity = identity
         self._timekeeper = timekeeper
         self._events = events
+        self._refused: set[str] = set()  # tickets for which a token was forced to be new, until one is given
+        self._forced: int | None = None  # the generation of the last token that was forced to be new
+        self._reserve_told = False
+
+    # what holds calls back
 
     @property
     def failure(self) -> Failure | None:
@@ -69,13 +88,20 @@ class Calls:
         if self.book.failure is not None:
             self.book.failure = self.book.failure.holds(self._settings)
 
-    def free_in(self, now: Instant, *, prefetch: bool) -> float:
-        """Seconds until the next call may be made for this account; 0 now."""
+    def gate_in(self, now: Instant, *, prefetch: bool) -> float:
+        """Seconds until a call may be made; 0 now, infinite while only an event (a login, an answer) can open it."""
+        if prefetch and self.flying >= (PREFETCHES_AT_ONCE if self.failure is None else 1):
+            return math.inf
+        if self._identity.token.usable(now) is None and (prefetch or self._token_trouble(now) is not None):
+            return math.inf
         held = 0.0 if self.failure is None else self.failure.next_attempt_in(now)
         return max(held, quota.free_in(self.book.ledger, self.rule, now, prefetch=prefetch))
 
-    def refusal(self, now: Instant, *, prefetch: bool) -> BrokerError | None:
-        """Why no call may be made now; None when one may."""
+    def obstacle(self, now: Instant, *, prefetch: bool = False) -> BrokerError | None:
+        """Why no call may be made now, for a reason that is the account's; None when one may."""
+        trouble = self._token_trouble(now)
+        if trouble is not None:
+            return trouble
         if self.failure is not None and self.failure.next_attempt_in(now) > 0:
             return self.failure.error(now)
         seconds = quota.free_in(self.book.ledger, self.rule, now, prefetch=prefetch)
@@ -86,53 +112,108 @@ class Calls:
             f"account {self._name}: {used} of {self.rule.daily} calls used; no call for {seconds:.0f} s",
             service="call-in",
             retry_after_seconds=seconds,
-            hint="fewer tickets kept warm, or a larger subscription, need fewer calls",
+            hint='fewer tickets kept warm, warm = "adaptive", or a larger subscription need fewer calls',
         )
 
-    async def issue(self, ticket: TicketConfig, *, prefetch: bool) -> IssuedTicket:
-        """One ticket; a refused token is refreshed once and tried once more. Raises: BrokerError."""
-        token = await self._identity.fresh_token()
-        try:
-            return await self._call(ticket, token.token, prefetch=prefetch)
-        except UpstreamRejected as error:
-            if not error.token_refused:
-                raise
-        try:
-            token = await self._identity.fresh_token(newer_than=token.generation)
-            return await self._call(ticket, token.token, prefetch=prefetch)
-        except UpstreamRejected as error:
-            if error.token_refused:
-                self._hold(error)
-            raise
+    def _token_trouble(self, now: Instant) -> BrokerError | None:
+        """Why there is no token to call with, and none to be hoped for at once."""
+        token = self._identity.token
+        if token.usable(now) is not None or token.in_flight:
+            return None
+        if not self._identity.usable:
+            return self._identity.why_no_login()
+        failure = token.failure
+        return failure.error(now) if failure is not None and failure.next_attempt_in(now) > 0 else None
 
-    async def _call(self, ticket: TicketConfig, token: Secret, *, prefetch: bool) -> IssuedTicket:
+    def watch(self, now: Instant) -> None:
+        """Tell once when a stop is over, and when only the reserve is left."""
+        ledger = self.book.ledger
+        used = quota.used(ledger, self.rule, now)
+        if ledger.stop is not None and quota.stopped_for(ledger, now) <= 0:
+            self.book.ledger = quota.resumed(ledger)
+            self.book.change()
+            self._events.emit("quota.replenished", account=self._name, used=used, quota=self.rule.daily)
+        prefetches = self.rule.prefetches
+        at_reserve = prefetches is not None and used >= prefetches > 0
+        if at_reserve and not self._reserve_told:
+            wait = quota.free_in(ledger, self.rule, now, prefetch=True)
+            facts = {"used": used, "quota": self.rule.daily, "reserve": self.rule.reserve}
+            self._events.emit("quota.reserve_reached", account=self._name, retry_after_seconds=round(wait), **facts)
+        self._reserve_told = at_reserve
+
+    # one call
+
+    async def issue(self, ticket: TicketConfig, *, prefetch: bool, runway_seconds: float) -> IssuedTicket:
+        """One ticket; a refused token is refreshed once and tried once more. Raises: NotCalled, BrokerError."""
+        self.flying += 1
+        try:
+            return await self._issue(ticket, prefetch=prefetch, runway_seconds=runway_seconds)
+        finally:
+            self.flying -= 1
+
+    async def _issue(self, ticket: TicketConfig, *, prefetch: bool, runway_seconds: float) -> IssuedTicket:
+        token = await self._token(None)
+        try:
+            issued = await self._call(ticket, token, prefetch=prefetch, runway_seconds=runway_seconds)
+        except UpstreamRejected as error:
+            if not error.token_refused or not self._may_force(ticket, token):
+                raise
+            token = await self._token(token.generation)
+            self._refused.add(ticket.name)
+            self._forced = token.generation
+            issued = await self._call(ticket, token, prefetch=prefetch, runway_seconds=runway_seconds)
+        self._refused.discard(ticket.name)
+        return issued
+
+    def _may_force(self, ticket: TicketConfig, token: HeldToken) -> bool:
+        """Whether a refused token is worth a forced refresh: once a ticket, and not a token that was forced itself."""
+        return ticket.name not in self._refused and token.generation != self._forced
+
+    async def _token(self, newer_than: int | None) -> HeldToken:
+        try:
+            return await self._identity.fresh_token(newer_than=newer_than)
+        except BrokerError as error:
+            raise NotCalled(error) from None
+
+    async def _call(
+        self, ticket: TicketConfig, token: HeldToken, *, prefetch: bool, runway_seconds: float
+    ) -> IssuedTicket:
         now = self._timekeeper.now()
-        refusal = self.refusal(now, prefetch=prefetch)
-        if refusal is not None:
-            raise refusal
+        obstacle = self.obstacle(now, prefetch=prefetch)
+        if obstacle is not None:
+            raise NotCalled(obstacle)
         self.book.ledger = quota.recorded(self.book.ledger, now)
         await self.book.commit()
         self.made += 1
         try:
-            issued = await self._issuer.issue(ticket.plant_id, ticket.device_id, token)
+            issued = await self._issuer.issue(ticket.plant_id, ticket.device_id, token.token)
         except UpstreamError as error:
-            if is_account_wide(error):
-                self._hold(error)
+            self._note(error, runway_seconds)
+            if is_accounts_alone(error):
+                raise NotCalled(error) from None
             raise
         self._timekeeper.hear(issued.server_seconds)
         self.book.failure = None
         return issued
 
-    def _hold(self, error: UpstreamError) -> None:
-        now = self._timekeeper.now()
-        before = self.book.failure
-        self.book.failure = after(
-            error, before, now, runway_seconds=None, salt=self._name, circumstances=self._settings
+    def _note(self, error: UpstreamError, runway_seconds: float) -> None:
+        if not is_account_wide(error):
+            return
+        now, before = self._timekeeper.now(), self.book.failure
+        failure = self.book.failure = after(
+            error, before, now, runway_seconds=runway_seconds, salt=self._name, circumstances=self._settings
         )
         if isinstance(error, QuotaExhausted):
-            seconds = error.retry_after_seconds or self.book.failure.retry.seconds
-            self.book.ledger = quota.stopped(self.book.ledger, now, seconds)
-            self._events.emit("quota.exhausted", account=self._name, retry_after_seconds=round(seconds))
+            used = quota.used(self.book.ledger, self.rule, now)
+            self.book.ledger = quota.stopped(self.book.ledger, now, failure.retry.seconds)
+            self._events.emit(
+                "quota.exhausted",
+                account=self._name,
+                retry_after_seconds=round(failure.retry.seconds),
+                used=used,
+                quota=self.rule.daily,
+            )
+        self.book.change()
 
 
 def is_account_wide(error: UpstreamError) -> bool:
@@ -141,4 +222,13 @@ def is_account_wide(error: UpstreamError) -> bool:
         return False
     if isinstance(error, UpstreamRejected):
         return error.status not in TICKETS_OWN_STATUS and not error.token_refused
-    return True
+    return error.status not in TICKETS_OWN_STATUS
+
+
+def is_accounts_alone(error: UpstreamError) -> bool:
+    """Whether the failure says nothing at all about the ticket that met it."""
+    if isinstance(error, UpstreamUnavailable):
+        return False  # the network or the service, and perhaps only for this device
+    return isinstance(error, QuotaExhausted | RateLimited | UserActionRequired | UpstreamRejected) and is_account_wide(
+        error
+    )

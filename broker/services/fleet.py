@@ -5,15 +5,16 @@ Knows how the services fit together, no adapter. The one invariant: every ticket
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from broker.core.plan import Plan, make_plan
+from broker.services.account import Account
 from broker.services.book import Book
 from broker.services.calls import Calls
 from broker.services.exchange import Exchange
 from broker.services.identity import Identity
 from broker.services.journal import Journal
+from broker.services.planner import Planner
 from broker.services.pool import PoolService
 from broker.services.tickets import TicketService
 
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from broker.config import AccountConfig, TicketConfig
-    from broker.core.instant import Instant
     from broker.ports import Events, IdentityProvider, IdTokenVerifier, Publisher, Store, TicketIssuer, Worker
     from broker.services.timekeeper import Timekeeper
+
+__all__ = ["Account", "Cloud", "Surroundings", "make_account", "reconfigure", "set_tickets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Surroundings:
     publisher: Publisher
     spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
     rest_seconds: float
+    wake: Callable[[], None] = lambda: None  # asks for a sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,45 +51,6 @@ class Cloud:
     provider: IdentityProvider
     verifier: IdTokenVerifier
     issuer: TicketIssuer
-
-
-@dataclass(slots=True)
-class Account:
-    """One account and all that belongs to it."""
-
-    config: AccountConfig
-    cloud: Cloud
-    identity: Identity
-    calls: Calls
-    book: Book
-    plan: Plan = field(default_factory=lambda: make_plan([], None))
-    tickets: dict[str, TicketService] = field(default_factory=dict)
-
-    def replan(self) -> bool:
-        """Divide the day's calls anew; whether the plan changed."""
-        rule = self.calls.rule
-        allowed = None if rule.daily == 0 else float(rule.daily - rule.reserve)
-        needs = [need for need in (ticket.need() for ticket in self.tickets.values()) if need is not None]
-        before, self.plan = self.plan, make_plan(needs, allowed)
-        return before.words != self.plan.words
-
-    def login_changed(self) -> None:
-        """The login or its token changed: the tickets look again."""
-        for ticket in self.tickets.values():
-            ticket.login_changed()
-        if self.identity.session is None:
-            self.book.failure = None
-            self.book.change()
-
-    def due_in(self, now: Instant) -> float:
-        """Seconds until something of this account is due."""
-        dues = [self.identity.due_in(now), *(ticket.due_in(now) for ticket in self.tickets.values())]
-        return min(dues)
-
-    def runway_seconds(self, now: Instant) -> float | None:
-        """How long every ticket that is kept warm would still be had; None where none is kept warm."""
-        warm = [ticket.ref.remaining(now) for ticket in self.tickets.values() if ticket.config.warm == "always"]
-        return min(warm) if warm else None
 
 
 def make_account(config: AccountConfig, cloud: Cloud, around: Surroundings) -> Account:
@@ -101,12 +65,28 @@ def make_account(config: AccountConfig, cloud: Cloud, around: Surroundings) -> A
         exchanges=around.exchanges,
         timekeeper=around.timekeeper,
         events=around.events,
-        spawn=around.spawn,
+        spawn=lambda work: _waking(around, work),
     )
-    account = Account(config, cloud, identity, _calls(config, cloud, identity, book, around), book)
+    account = Account(
+        config,
+        cloud,
+        identity,
+        calls=_calls(config, cloud, identity, book, around),
+        book=book,
+        planner=Planner(book),
+        now=around.timekeeper.now,
+        wake=around.wake,
+    )
     identity.on_change = account.login_changed
     book.mark_login = journal.mark
     return account
+
+
+def _waking(around: Surroundings, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+    """A flight whose end, good or bad, brings a sweep."""
+    flight = around.spawn(work)
+    flight.add_done_callback(lambda _: around.wake())
+    return flight
 
 
 def reconfigure(account: Account, config: AccountConfig, cloud: Cloud, around: Surroundings) -> None:
@@ -119,17 +99,22 @@ def reconfigure(account: Account, config: AccountConfig, cloud: Cloud, around: S
 def set_tickets(account: Account, configs: Iterable[TicketConfig], around: Surroundings) -> None:
     """Give the account these tickets and no others; those that it has go on, with what the book holds of them."""
     before, account.tickets = account.tickets, {}
+    account.agenda.clear()
+    account.planner.forget()
     for config in configs:
-        kept = before.pop(config.name, None)
+        kept = before.get(config.name)
         if kept is not None and kept.config.single_use == config.single_use:
             kept.reconfigure(config, account.calls)
+            del before[config.name]
             account.tickets[config.name] = kept
         else:
             account.tickets[config.name] = _ticket(account, config, around)
+    for gone in before.values():
+        gone.forget()
     account.calls.adopt()
     for ticket in account.tickets.values():
         ticket.adopt()
-    account.replan()
+    account.planner.replan(account.calls)
 
 
 def _exchange(config: AccountConfig, cloud: Cloud, journal: Journal, around: Surroundings) -> Exchange:
@@ -161,10 +146,11 @@ def _ticket(account: Account, config: TicketConfig, around: Surroundings) -> Tic
         identity=account.identity,
         calls=account.calls,
         book=account.book,
+        planner=account.planner,
         timekeeper=around.timekeeper,
         events=around.events,
         publisher=around.publisher,
         worker=around.worker,
         spawn=around.spawn,
-        plan=lambda: account.plan,
+        touch=account.touch,
     )

@@ -6,6 +6,7 @@ then answer: a ticket leaves the book on disk before it leaves the process.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from broker.errors import StoreUnavailable
@@ -19,44 +20,72 @@ if TYPE_CHECKING:
 class PoolService(TicketService):
     """Keeps `pool` single-use tickets and hands each out once."""
 
+    __slots__ = ()
+
     async def get(
-        self, *, min_validity_seconds: float, wait_seconds: float | None, newer_than: int | None
+        self,
+        *,
+        min_validity_seconds: float,
+        wait_seconds: float | None,
+        newer_than: int | None,  # noqa: ARG002 - every ticket is newer than any that was handed out
     ) -> HeldTicket:
         """A ticket that nobody else gets. Raises: StoreUnavailable (an unwritable disk), BrokerError."""
-        held = await super().get(
-            min_validity_seconds=min_validity_seconds, wait_seconds=wait_seconds, newer_than=newer_than
+        await super().get(min_validity_seconds=min_validity_seconds, wait_seconds=wait_seconds, newer_than=None)
+        return await self._give(min_validity_seconds)  # no other task runs between the answer above and the mark
+
+    async def renew(self, refused_generation: int) -> HeldTicket:
+        """The door refused one: another one. Raises: StoreUnavailable, BrokerError."""
+        if self._newer(-1, self._timekeeper.now()) is None:
+            await super().renew(refused_generation)
+        return await self._give(0.0)
+
+    async def _give(self, min_validity_seconds: float) -> HeldTicket:
+        """Mark, save, then answer: the oldest that lives long enough."""
+        now, page = self._timekeeper.now(), self.page
+        long_enough = (each for each in page.held if self._left(each, now) >= min_validity_seconds)
+        held = next(long_enough, page.held[-1])
+        page.held = tuple(each for each in page.held if each is not held)
+        self.ref.value = self._in_hand()
+        saved = await self._book.commit(self.name)
+        self._touch(self)
+        if saved:
+            return held
+        if self.page is page:
+            page.held = (held, *page.held)
+            self._book.change(self.name)
+            self.ref.value = self._in_hand()
+        why = "" if self._book.trouble is None else f": {self._book.trouble.message}"
+        raise StoreUnavailable(
+            f"ticket {self.name}: that it was handed out cannot be written down{why}",
+            hint="single-use tickets need a writable state directory",
         )
-        before = self.page.held  # no other task runs between the answer above and these lines
-        self.page.held = tuple(other for other in before if other.generation != held.generation)
-        self.ref.value = self._next_in_hand()
-        if not await self._book.commit():
-            self.page.held = (held, *self.page.held)
-            self.ref.value = held
-            why = "" if self._book.trouble is None else f": {self._book.trouble.message}"
-            raise StoreUnavailable(
-                f"ticket {self.name}: that it was handed out cannot be written down{why}",
-                hint="single-use tickets need a writable state directory",
-            )
-        return held
 
     def _shelved(self, held: HeldTicket) -> tuple[HeldTicket, ...]:
-        return (*self._valid(self._timekeeper.now()), held)
+        now = self._timekeeper.now()
+        return (*(each for each in self.page.held if self._left(each, now) > 0), held)
 
-    def _valid(self, now: Instant) -> tuple[HeldTicket, ...]:
-        return tuple(held for held in self.page.held if (held.life.remaining(now) or 0.0) > 0)
+    def _left(self, held: HeldTicket, now: Instant) -> float:
+        """Seconds for which it may still be handed out; not above 0 for never more."""
+        left = held.life.remaining(now)
+        return 0.0 if left is None else left - self._windows(held).mandatory_seconds
 
-    def due_in(self, now: Instant, *, wanted: bool | None = None) -> float:
-        """Seconds until an attempt should start: now, where the pool is not full."""
-        due = super().due_in(now, wanted=wanted)
-        if due <= 0 or due == float("inf") or self.ref.in_flight or len(self._valid(now)) >= self.config.pool:
-            return due
+    def _own_due_in(self, now: Instant) -> float:
+        """Until one of the pool grows old; now, where the pool is not full."""
+        fresh = sorted(left for left in (self._fresh_for(held, now) for held in self.page.held) if left > 0)
+        spare = len(fresh) - self.config.pool
+        due = fresh[spare] if spare >= 0 else 0.0
         failed = 0.0 if self.ref.failure is None else self.ref.failure.next_attempt_in(now)
-        return max(failed, self.calls.free_in(now, prefetch=True))
+        return max(due, failed)
 
-    def maintain(self, now: Instant) -> None:
-        """Drop what has expired, then start what is due."""
-        valid = self._valid(now)
+    def _fresh_for(self, held: HeldTicket, now: Instant) -> float:
+        left = held.life.remaining(now)
+        return -math.inf if left is None else left - self._windows(held).advisory_seconds
+
+    async def look(self, now: Instant) -> tuple[bool, float]:
+        """Drop what has expired, then as any ticket."""
+        valid = tuple(held for held in self.page.held if (held.life.remaining(now) or 0.0) > 0)
         if len(valid) != len(self.page.held):
             self.page.held = valid
-            self.ref.value = self._next_in_hand()
-        super().maintain(now)
+            self._book.change(self.name)
+            self.ref.value = self._in_hand()
+        return await super().look(now)

@@ -55,16 +55,22 @@ class Refreshable(Generic[V]):
         obtain: Callable[[], Awaitable[None]],
         windows: Callable[[V], Windows],
         patience_seconds: float,
+        obstacle: Callable[[Instant], BrokerError | None] | None = None,
     ) -> None:
-        """`obtain` makes one attempt and calls `put` or `fail`; `patience_seconds` is the default wait for it."""
+        """`obtain` makes one attempt and calls `put` or `fail`; `patience_seconds` is the default wait for it.
+
+        `obstacle` tells why no attempt may be made now, beyond this value's own failure.
+        """
         self.what = what
         self.value: V | None = None
         self.failure: Failure | None = None
+        self.waiting = 0  # callers for whom there is nothing valid
         self._now = now
         self._spawn = spawn
         self._obtain = obtain
         self._windows = windows
         self._patience_seconds = patience_seconds
+        self._obstacle = obstacle
         self._flight: asyncio.Task[None] | None = None
         self._ended = 0
         self._lease: Lease | None = None
@@ -110,12 +116,6 @@ class Refreshable(Generic[V]):
         left = self.value.life.remaining(now)
         return 0.0 if left is None else max(0.0, left - self._windows(self.value).advisory_seconds)
 
-    # what changes it
-
-    def put(self, value: V | None) -> None:
-        """Take over a new value (None: there is none any more); failures are over."""
-        self.value = value
-        self.failure = None
     def lease(self, now: Instant) -> Lease | None:
         """Leave to hand out the present value until it may no longer be, or until the next `put`.
 
@@ -128,23 +128,32 @@ class Refreshable(Generic[V]):
             self._lease = Lease(now.boot_seconds + self.remaining(now))
         return self._lease
 
+    # what changes it
+
+    def put(self, value: V | None) -> None:
+        """Take over a new value (None: there is none any more); failures are over."""
+        self.value = value
+        self.failure = None
+        if self._lease is not None:
+            self._lease.end()
+            self._lease = None
         self.notify()
 
     def fail(self, failure: Failure | None) -> None:
         """Note a failed attempt; the value stays."""
         self.failure = failure
         self.notify()
-        if self._lease is not None:
-            self._lease.end()
-            self._lease = None
 
     def notify(self) -> None:
         """Wake everybody who waits for a change."""
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     def changed(self) -> asyncio.Event:
         """An event that is set at the next change."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
         return self._changed
 
     def start(self) -> asyncio.Task[None]:
@@ -158,6 +167,7 @@ class Refreshable(Generic[V]):
             await self._obtain()
         finally:
             self._flight = None
+            self._ended += 1
             self.notify()
 
     # what callers ask
@@ -195,6 +205,7 @@ class Refreshable(Generic[V]):
         deadline = asyncio.get_running_loop().time() + (
             self._patience_seconds if wait_seconds is None else wait_seconds
         )
+        ended = self._ended
         if missing and self._attempt_is_allowed():
             self.start()
         while True:
@@ -204,31 +215,49 @@ class Refreshable(Generic[V]):
             if value is not None and value.generation != newer_than:
                 return value
             if value is None:
-                self._refuse_the_hopeless(now, wait_seconds, min_validity_seconds)
+                self._refuse_the_hopeless(now, wait_seconds, min_validity_seconds, tried=self._ended > ended)
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 raise self._reason(now, value, min_validity_seconds)
-            await self._wait(changed, left)
+            await self._wait(changed, left, counted=missing)
 
-    async def _wait(self, changed: asyncio.Event, seconds: float) -> None:
-        self.waiting += 1
+    async def _wait(self, changed: asyncio.Event, seconds: float, *, counted: bool) -> None:
+        self.waiting += counted
         try:
             async with asyncio.timeout(seconds):
                 await changed.wait()
         except TimeoutError:
             return
         finally:
-            self.waiting -= 1
+            self.waiting -= counted
 
     def _attempt_is_allowed(self) -> bool:
-        return self.in_flight or self.failure is None or self.failure.next_attempt_in(self._now()) <= 0
+        return self.in_flight or self.refusal(self._now()) is None
 
-    def _refuse_the_hopeless(self, now: Instant, wait_seconds: float | None, min_validity_seconds: float) -> None:
-        """End early where waiting cannot help: a person must act, or the failure is known and nobody asked to wait."""
-        if self.in_flight or self.failure is None:
+    def refusal(self, now: Instant) -> BrokerError | None:
+        """Why no attempt may be made now: an obstacle, or a failure whose time is not over; None when one may."""
+        obstacle = None if self._obstacle is None else self._obstacle(now)
+        if obstacle is not None or self.failure is None or self.failure.next_attempt_in(now) <= 0:
+            return obstacle
+        return self.failure.error(now)
+
+    def _refuse_the_hopeless(
+        self, now: Instant, wait_seconds: float | None, min_validity_seconds: float, *, tried: bool
+    ) -> None:
+        """End early where waiting cannot help: a person must act, or the failure is known and nobody asked to wait.
+
+        Likewise where a value has just come that does not live as long as was asked.
+        """
+        if self.in_flight:
             return
-        if self.failure.remedy is not Remedy.RETRY or not wait_seconds:
+        reason = self._known_reason(now)
+        short = tried and reason is None and self.remaining(now) > 0
+        if short or (reason is not None and (reason.remedy is not Remedy.RETRY or not wait_seconds)):
             raise self._reason(now, None, min_validity_seconds)
+
+    def _known_reason(self, now: Instant) -> BrokerError | None:
+        refusal = self.refusal(now)
+        return refusal if refusal is not None or self.failure is None else self.failure.error(now)
 
     def _reason(self, now: Instant, value: V | None, min_validity_seconds: float) -> Exception:
         if value is not None:
@@ -237,7 +266,7 @@ class Refreshable(Generic[V]):
         if left > 0:
             asked = f"{self.what}: {left:.0f} s left, asked for {min_validity_seconds:.0f} s"
             return ShortValidity(asked, available_for_seconds=left)
-        return self.failure.error(now) if self.failure is not None else self.pending_reason(now)
+        return self._known_reason(now) or self.pending_reason(now)
 
     def pending_reason(self, now: Instant) -> BrokerError:
         """Why there is nothing to hand out although nothing has failed."""

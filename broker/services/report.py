@@ -9,17 +9,21 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from broker.core import quota
+from broker.core.demand import DAY_HOURS, WEEK_HOURS, forecast, hour_of_week
 from broker.core.freshness import Freshness
 from broker.errors import BrokerError, Code
 
 if TYPE_CHECKING:
+    from broker.core.demand import Demand
     from broker.core.failure import Failure
     from broker.core.instant import Instant
-    from broker.services.fleet import Account
+    from broker.services.account import Account
     from broker.services.logins import Pending
     from broker.services.tickets import TicketService
 
 Row = dict[str, Any]
+BUSIEST = 8
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def whole(seconds: float | None) -> int | None:
@@ -59,8 +63,55 @@ def ticket_details(ticket: TicketService, account: Account, now: Instant) -> Row
         "in_hand": len(ticket.page.held),
         "next_renewal_in": whole(due),
         "last_failure": failure_row(ticket.ref.failure, now),
-        "plan": {"words": account.plan.words, "life_seconds": whole(ticket.page.life_seconds)},
+        "plan": plan_row(ticket, account, now),
     }
+
+
+def plan_row(ticket: TicketService, account: Account, now: Instant) -> Row:
+    """What is planned for one ticket, and why."""
+    need, planner, warm = ticket.need, account.planner, ticket.config.warm
+    adaptive = warm == "adaptive"
+    margin = None if need is None else planner.margin_seconds(need, adaptive=adaptive)
+    return {
+        "words": _warm_words(ticket, account, now),
+        "life_seconds": whole(ticket.page.life_seconds),
+        "margin_seconds": whole(margin),
+        "kept_warm": ticket.wanted(now),
+        "demand": None if not adaptive else demand_row(ticket.page.demand, now),
+    }
+
+
+def _warm_words(ticket: TicketService, account: Account, now: Instant) -> str:
+    match ticket.config.warm:
+        case "on-demand":
+            return "fetched when asked for, kept until it expires, renewed behind only while somebody asks"
+        case "adaptive" if not ticket.wanted(now):
+            return "adaptive: not kept warm now, for the hours are not those in which it is asked for most"
+        case "adaptive":
+            return "adaptive: kept warm now, for somebody is likely to ask"
+    return account.planner.words
+
+
+def demand_row(demand: Demand | None, now: Instant) -> Row | None:
+    """What was learnt of a ticket's requests: the busiest hours of the week (UTC) with their episodes an hour."""
+    if demand is None or now.true_seconds is None:
+        return None
+    first = hour_of_week(now.true_seconds)
+    week = forecast(demand, now.true_seconds, WEEK_HOURS)
+    busiest = sorted(range(WEEK_HOURS), key=lambda offset: -week[offset])[:BUSIEST]
+    return {
+        "since": whole(demand.since),
+        "last_request": whole(demand.last),
+        "now_an_hour": round(week[0], 3),
+        "busiest": [
+            {"hour": _hour_words((first + offset) % WEEK_HOURS), "an_hour": round(week[offset], 2)}
+            for offset in busiest
+        ],
+    }
+
+
+def _hour_words(hour: int) -> str:
+    return f"{DAYS[hour // DAY_HOURS]} {hour % DAY_HOURS:02}:00"
 
 
 def problem_fields(error: BrokerError | None) -> Row:
@@ -132,7 +183,7 @@ def account_row(account: Account, pending: Pending | None, now: Instant, wall_se
         "last_failure": failure_row(failure, now),
         "login": None if pending is None else {"pending": True, "expires_at": pending.expires_at},
         "quota": quota_row(account, now),
-        "plan": account.plan.words,
+        "plan": account_plan_row(account),
         "unsaved": identity.journal.unsaved,
         "runway": {"login": whole(left), "tickets": whole(account.runway_seconds(now))},
     }
@@ -151,15 +202,32 @@ def _id_token_row(account: Account, now: Instant) -> Row | None:
     }
 
 
+def account_plan_row(account: Account) -> Row:
+    """The account's plan: calls a day needed and allowed, and what that means."""
+    planner = account.planner
+    return {
+        "words": planner.words,
+        "needed": round(planner.needed),
+        "planned": round(planner.planned),
+        "allowed": None if planner.allowed is None else round(planner.allowed),
+        "failure": None if account.calls.failure is None else account.calls.failure.code.value,
+    }
+
+
 def quota_row(account: Account, now: Instant) -> Row:
     """The account's calls in the window."""
     rule, ledger = account.calls.rule, account.book.ledger
-    used = quota.used(ledger, rule, now)
+    used, stopped = quota.used(ledger, rule, now), quota.stopped_for(ledger, now)
+    left = None if rule.daily == 0 else max(0, rule.daily - used)
+    reset = quota.next_reset_in(rule, now)
     return {
         "limit": rule.daily or None,
         "used": used,
-        "remaining": None if rule.daily == 0 else max(0, rule.daily - used),
+        "remaining": 0 if stopped > 0 else left,
         "reserve": rule.reserve,
         "resets": rule.reset,
-        "stopped_for": whole(quota.stopped_for(ledger, now)),
+        "resets_in": whole(reset),
+        "stopped_for": whole(stopped),
+        "next_call_in": whole(quota.free_in(ledger, rule, now, prefetch=False)),
+        "next_prefetch_in": whole(quota.free_in(ledger, rule, now, prefetch=True)),
     }

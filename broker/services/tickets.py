@@ -1,45 +1,56 @@
 """One shared ticket: pre-fetched before it expires, vended at once, replaced behind.
 
-Knows the account's calls and its book, no HTTP. The one invariant: a ticket is in the book before anyone sees it, and
-one that is valid is handed out whatever the cloud does.
+Knows the account's calls, its planner and its book, no HTTP. The one invariant: a ticket is in the book before anyone
+sees it, and one that is valid is handed out whatever the cloud does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 from typing import TYPE_CHECKING
 
+from broker.core.demand import asked
 from broker.core.failure import after
 from broker.core.freshness import Freshness, Windows, draw, ticket_windows
-from broker.core.instant import Instant, Lifetime, Span, lifetime_at_receipt
+from broker.core.instant import Lifetime, Span, lifetime_at_receipt
 from broker.core.plan import Need
-from broker.errors import BrokerError, Code, InvalidResponse, LoginError, RateLimited, StoreError
+from broker.errors import BrokerError, Code, InvalidResponse, RateLimited, ShortValidity, UpstreamUnavailable
 from broker.services.book import HeldTicket
+from broker.services.calls import NotCalled
 from broker.services.exchange import next_generation, settings_of
+from broker.services.publication import Publication
 from broker.services.refreshable import Refreshable
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Coroutine
 
     from broker.config import TicketConfig
     from broker.core.callin import IssuedTicket
-    from broker.core.plan import Plan
+    from broker.core.instant import Instant
     from broker.ports import Events, Publisher, Worker
     from broker.services.book import Book
     from broker.services.calls import Calls
     from broker.services.identity import Identity
+    from broker.services.planner import Planner
     from broker.services.timekeeper import Timekeeper
 
 REFUSALS = 3  # a ticket that the door refused is fetched anew at most so often in REFUSAL_WINDOW_SECONDS
 REFUSAL_WINDOW_SECONDS = 300.0
-INTEREST_SECONDS = 3600.0  # how long one request keeps an adaptive ticket warm
 ANSWER_SECONDS = 1.0  # beyond the API's own timeouts, before a waiting caller is told that it takes long
+SAME_REQUEST_SECONDS = 2.0  # requests that follow closer than that teach nothing more
+LIFE_TOLERANCE = 0.02  # a life that differs by less from the one observed before is the same
 
 
 class TicketService:
-    """Keeps one ticket and hands it out."""
+    """Keeps one ticket and hands it out. `touch` asks for a look at it: something about it has changed."""
+
+    __slots__ = (
+        "__weakref__", "_book", "_events", "_forgotten", "_need", "_planner", "_refusals", "_seen_windows", "_settings",
+        "_timekeeper", "_told_code", "_told_unavailable", "_touch", "calls", "config", "identity", "look_at_seconds",
+        "page", "publication", "queued", "ref",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -48,28 +59,33 @@ class TicketService:
         identity: Identity,
         calls: Calls,
         book: Book,
+        planner: Planner,
         timekeeper: Timekeeper,
         events: Events,
         publisher: Publisher,
         worker: Worker,
         spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
-        plan: Callable[[], Plan],
+        touch: Callable[[TicketService], None],
     ) -> None:
         self.config = config
         self.identity = identity
         self.calls = calls
         self.page = book.page(config.name, binding_of(config))
+        self.look_at_seconds = math.inf
+        self.queued = False
+        self.publication = Publication(config.name, publisher=publisher, worker=worker, events=events)
         self._book = book
+        self._planner = planner
         self._timekeeper = timekeeper
         self._events = events
-        self._publisher = publisher
-        self._worker = worker
-        self._plan = plan
+        self._touch = touch
         self._settings = settings_of(identity.config)
-        self._asked: Instant | None = None
+        self._need: Need | None = None
+        self._seen_windows: tuple[int, float, Windows] | None = None
         self._refusals: tuple[Instant, ...] = ()
-        self._awaits_token = False
         self._told_unavailable = False
+        self._told_code: Code | None = None
+        self._forgotten = False
         api = identity.config.api
         self.ref: Refreshable[HeldTicket] = Refreshable(
             f"ticket {config.name}",
@@ -78,6 +94,7 @@ class TicketService:
             obtain=self._obtain,
             windows=self._windows,
             patience_seconds=api.connect_timeout_seconds + api.timeout_seconds + ANSWER_SECONDS,
+            obstacle=self._obstacle,
         )
 
     @property
@@ -89,32 +106,41 @@ class TicketService:
 
     def adopt(self) -> None:
         """Use what the book holds: after a start or a reload."""
+        self._observe()
         if self.identity.session is not None:
-            self.ref.put(self._next_in_hand())
+            self.ref.put(self._in_hand())
         if self.page.failure is not None:
             self.ref.fail(self.page.failure.holds(self._settings))
+        self._touch(self)
 
     def reconfigure(self, config: TicketConfig, calls: Calls) -> None:
         """Go on with a new configuration; what was fetched for the same door stays in hand."""
         self.config, self.calls = config, calls
         self.page = self._book.page(config.name, binding_of(config))
         self._settings = settings_of(self.identity.config)
+        self._seen_windows, self._need = None, None
+        self.look_at_seconds, self.queued = math.inf, False
+        self.publication.distrust()
         self.ref.put(None)
-        self.adopt()
 
     def login_changed(self) -> None:
         """The account has a login, a token, or none any more."""
-        if self.identity.session is None:
+        if self.identity.session is None and self.page.held:
             self.page.held = ()
+            self._book.change(self.name)
             self.ref.put(None)
-        elif self._awaits_token:
-            self._awaits_token = False
-            self.ref.fail(None)
+        else:
+            self.ref.notify()
+        self._touch(self)
+
+    def forget(self) -> None:
+        """The configuration no longer names it: what is under way is not kept."""
+        self._forgotten = True
 
     async def withdraw(self) -> None:
         """Remove the published file."""
         if self.config.publish is not None:
-            await self._worker.run(lambda: self._publisher.withdraw(self.name))
+            await self.publication.follow(None)
 
     # what callers ask
 
@@ -123,37 +149,69 @@ class TicketService:
     ) -> HeldTicket:
         """A valid ticket. Raises: Unchanged, BrokerError (why there is none)."""
         now = self._timekeeper.now()
-        self._asked = now
-        refusal = self._no_hope(now)
-        if refusal is not None:
-            raise refusal
-        if self.config.warm != "always" and self.ref.freshness(now) is Freshness.STALE and self._renewal_due(now):
-            self.ref.start()
+        self._learn(now)
+        held = self.ref.usable(now, min_validity_seconds)
+        if held is None:
+            self._refuse_the_impossible(min_validity_seconds, now)
+        elif self.config.warm != "always" and not self.wanted(now):
+            self._renew_behind(now)
+        if held is None:
+            self._touch(self)  # should the attempt fail, the sweep makes the next one
         return await self.ref.get(
             min_validity_seconds=min_validity_seconds, wait_seconds=wait_seconds, newer_than=newer_than
         )
 
-    def _no_hope(self, now: Instant) -> BrokerError | None:
-        """Why no attempt can bring a ticket now, where none is valid; None where one can."""
-        if self.ref.usable(now) is not None or self.ref.in_flight:
-            return None
-        if not self.identity.usable and self.identity.token.usable(now) is None:
-            return self.identity.why_no_login()
-        return None
+    def _learn(self, now: Instant) -> None:
+        if self.config.warm != "adaptive" or now.true_seconds is None:
+            return
+        last = None if self.page.demand is None else self.page.demand.last
+        if last is not None and abs(now.true_seconds - last) < SAME_REQUEST_SECONDS:
+            return
+        self.page.demand = asked(self.page.demand, now.true_seconds)
+        self._book.change(self.name)
+        self._touch(self)
+
+    def _renew_behind(self, now: Instant) -> None:
+        """Nobody keeps it warm, but somebody asks, and its end is near."""
+        stale = self.ref.freshness(now) is Freshness.STALE
+        if stale and self.ref.due_in(now) <= 0 and self.calls.gate_in(now, prefetch=True) <= 0:
+            self.ref.start()
+
+    def _refuse_the_impossible(self, min_validity_seconds: float, now: Instant) -> None:
+        life = self.page.life_seconds
+        if life is not None and min_validity_seconds > life:
+            raise ShortValidity(
+                f"ticket {self.name}: lives {life:.0f} s, asked for {min_validity_seconds:.0f} s",
+                available_for_seconds=self.ref.remaining(now),
+                hint=f"ask for less than {life:.0f} s",
+            )
 
     async def renew(self, refused_generation: int) -> HeldTicket:
         """The door refused this generation: fetch a newer one unless there is one. Raises: BrokerError."""
         now = self._timekeeper.now()
-        value = self.ref.usable(now)
-        if value is not None and value.generation > refused_generation:
-            return value
-        self._admit_refusal(now)
-        if self.ref.failure is not None and self.ref.failure.next_attempt_in(now) > 0:
-            raise self.ref.failure.error(now)
-        self.ref.start()
-        wait = self.identity.config.api.timeout_seconds + ANSWER_SECONDS
-        self._events.emit("ticket.renewed_after_refusal", ticket=self.name, generation=refused_generation)
-        return await self.ref.get(wait_seconds=wait, newer_than=refused_generation)
+        newer = self._newer(refused_generation, now)
+        if newer is not None:
+            return newer
+        refusal = None if self.ref.in_flight else self.ref.refusal(now)
+        if refusal is not None:
+            raise refusal
+        if not self.ref.in_flight:
+            self._admit_refusal(now)
+            self._events.emit("ticket.renewed_after_refusal", ticket=self.name, generation=refused_generation)
+        self.ref.waiting += 1
+        try:
+            await asyncio.shield(self.ref.start())
+        finally:
+            self.ref.waiting -= 1
+        now = self._timekeeper.now()
+        newer = self._newer(refused_generation, now)
+        if newer is not None:
+            return newer
+        raise self.ref.refusal(now) or self.pending_reason(now)
+
+    def _newer(self, generation: int, now: Instant) -> HeldTicket | None:
+        held = self.ref.usable(now)
+        return held if held is not None and held.generation > generation else None
 
     def _admit_refusal(self, now: Instant) -> None:
         recent = [at for at in self._refusals if (now.since(at) or 0.0) < REFUSAL_WINDOW_SECONDS]
@@ -171,23 +229,32 @@ class TicketService:
 
     async def _obtain(self) -> None:
         now, page = self._timekeeper.now(), self.page
-        prefetch = self.ref.waiting == 0 or self.ref.usable(now) is not None
+        left = self.ref.remaining(now)
         try:
-            issued = await self.calls.issue(self.config, prefetch=prefetch)
+            issued = await self.calls.issue(self.config, prefetch=not self.urgent(now), runway_seconds=left)
             held = self._held(issued)
+        except NotCalled as reason:
+            await self._note_obstacle(reason.cause)
         except BrokerError as error:
             await self._note_failure(error)
+        else:
+            if self.identity.session is not None and self.page is page and not self._forgotten:
+                await self._take(held)
+            # else: logged out, or meant for another door, meanwhile: nothing of it is kept
+        finally:
+            self._touch(self)
+
+    async def _take(self, held: HeldTicket) -> None:
+        """Save, then show."""
+        page = self.page
+        page.generation, page.life_seconds, page.failure = held.generation, self._observed(held.life), None
+        page.held = self._shelved(held)
+        self._observe()
+        await self._book.commit(self.name)
+        if self.page is not page:
             return
-        if self.identity.session is None or self.page is not page:
-            return  # logged out, or meant for another door, meanwhile: nothing of it is kept
-        self.page.generation, self.page.life_seconds, self.page.failure = (
-            held.generation,
-            held.life.span.seconds,
-            None,
-        )
-        self.page.held = self._shelved(held)
-        await self._book.commit()
-        self.ref.put(self._next_in_hand())
+        self.ref.put(self._in_hand())
+        self._told_code = None
         self._events.emit(
             "ticket.issued",
             ticket=self.name,
@@ -198,7 +265,7 @@ class TicketService:
         if self._told_unavailable:
             self._told_unavailable = False
             self._events.emit("ticket.recovered", ticket=self.name)
-        await self._publish(held)
+        await self._publish()
 
     def _held(self, issued: IssuedTicket) -> HeldTicket:
         now, wall = self._timekeeper.now(), self._timekeeper.wall_seconds()
@@ -218,13 +285,31 @@ class TicketService:
             raise InvalidResponse(f"ticket {self.name}: it had expired when it came", service="call-in")
         return HeldTicket(issued.ticket, life, next_generation(self.page.generation, wall), issued.sender)
 
+    def _observed(self, life: Lifetime) -> float:
+        """The life that the plan counts on: what the ticket claims, unless it comes with less."""
+        seconds, before = min(life.seconds, life.span.seconds), self.page.life_seconds
+        if life.seconds > 0 and seconds >= life.seconds * (1 - LIFE_TOLERANCE):
+            seconds = life.seconds
+        if before is not None and abs(seconds - before) <= before * LIFE_TOLERANCE:
+            return before
+        return seconds
+
     def _shelved(self, held: HeldTicket) -> tuple[HeldTicket, ...]:
         """What is in hand once this ticket came."""
         return (held,)
 
-    def _next_in_hand(self) -> HeldTicket | None:
-        """The ticket that callers get next."""
-        return self.page.held[0] if self.page.held else None
+    def _in_hand(self) -> HeldTicket | None:
+        """The ticket that decides whether callers can be served: the one that lives longest."""
+        return self.page.held[-1] if self.page.held else None
+
+    async def _note_obstacle(self, cause: BrokerError) -> None:
+        """The account's own trouble: nothing to remember about this ticket, as long as the account remembers it."""
+        now = self._timekeeper.now()
+        if self.calls.obstacle(now, prefetch=not self.urgent(now)) is None:
+            await self._note_failure(cause)
+            return
+        self._tell_failure(cause, cause.code, cause.retry_after_seconds or 0.0)
+        self.ref.notify()
 
     async def _note_failure(self, error: BrokerError) -> None:
         now, before = self._timekeeper.now(), self.ref.failure
@@ -232,88 +317,96 @@ class TicketService:
         failure = after(
             error, before, now, runway_seconds=left, salt=self.name + self.page.binding, circumstances=self._settings
         )
-        self._awaits_token = isinstance(error, LoginError) or (
-            not isinstance(error, StoreError) and self.identity.token.usable(now) is None
-        )
         self.page.failure = failure
         self.ref.fail(failure)
-        self._book.change()
-        if before is None or before.code is not failure.code:
-            self._events.emit(
-                "ticket.issue_failed",
-                ticket=self.name,
-                code=failure.code.value,
-                detail=failure.message,
-                next_attempt_seconds=round(failure.next_attempt_in(now)),
-            )
-        await self._book.commit()
+        self._tell_failure(error, failure.code, failure.next_attempt_in(now))
+        await self._book.commit(self.name)
 
-    async def _publish(self, held: HeldTicket) -> None:
-        if self.config.publish is None:
-            return
-        try:
-            await self._worker.run(lambda: self._publisher.publish(self.name, held.ticket))
-        except StoreError as error:
-            self._events.emit("publish.failed", ticket=self.name, detail=error.message)
+    def _tell_failure(self, error: BrokerError, code: Code, seconds: float) -> None:
+        if self._told_code is not code:
+            self._told_code = code
+            facts = {"code": code.value, "detail": error.message, "next_attempt_seconds": round(seconds)}
+            self._events.emit("ticket.issue_failed", ticket=self.name, **facts)
+
+    async def _publish(self) -> None:
+        if self.config.publish is not None and not self._forgotten:
+            await self.publication.follow(self.ref.usable(self._timekeeper.now()))
 
     # the sweep
+
+    def urgent(self, now: Instant) -> bool:
+        """Whether somebody waits for whom there is nothing valid: such a call may touch the reserve."""
+        return self.ref.waiting > 0 and self.ref.usable(now) is None
 
     def wanted(self, now: Instant) -> bool:
         """Whether somebody should find a ticket ready."""
         if self.config.warm == "always" or self.ref.waiting > 0:
             return True
-        if self.config.warm == "adaptive" and self._asked is not None:
-            return (now.since(self._asked) or 0.0) < INTEREST_SECONDS
-        return False
+        if self.config.warm != "adaptive":
+            return False
+        need = self._need or Need(self.config.assumed_lifetime_seconds, self.config.min_validity_seconds)
+        return self._planner.wants_warm(self.name, self.page.demand, need, now)
 
-    def _renewal_due(self, now: Instant) -> bool:
-        return self.due_in(now, wanted=True) <= 0
+    def due_in(self, now: Instant) -> float:
+        """Seconds until an attempt should start, the account's own obstacles aside; infinite where none is wanted."""
+        if self.ref.in_flight or not self.wanted(now):
+            return math.inf
+        own = self._own_due_in(now)
+        return own if self.urgent(now) else max(own, self._planned_pause(now))
 
-    def due_in(self, now: Instant, *, wanted: bool | None = None) -> float:
-        """Seconds until an attempt should start; infinite where nobody wants one or none can succeed."""
-        if not (self.wanted(now) if wanted is None else wanted):
-            return math.inf
-        if not self.identity.usable and self.identity.token.usable(now) is None:
-            return math.inf
-        missing = self.ref.usable(now) is None
-        prefetch = not (missing and self.ref.waiting > 0)
-        pause = self._planned_pause(now) if prefetch else 0.0
-        return max(self.ref.due_in(now), self.calls.free_in(now, prefetch=prefetch), pause)
+    def _own_due_in(self, now: Instant) -> float:
+        return self.ref.due_in(now)
 
     def _planned_pause(self, now: Instant) -> float:
         """With too small a quota, the rest of the planned interval since the last ticket."""
-        plan, need = self._plan(), self.need()
-        if plan.stretch <= 1 or need is None or not self.page.held:
+        plan = self._planner.steady
+        if self.config.warm != "always" or plan.stretch <= 1 or self._need is None or not self.page.held:
             return 0.0
         since = now.since(self.page.held[-1].life.span.start)
-        return 0.0 if since is None else plan.interval_seconds(need) - since
+        return 0.0 if since is None else plan.interval_seconds(self._need) / self._need.count - since
 
-    def maintain(self, now: Instant) -> None:
-        """Start what is due; tell once when there is nothing to hand out."""
-        if self.due_in(now) <= 0:
-            self.ref.start()
-        if self.wanted(now) and self.ref.usable(now) is None and not self.ref.in_flight:
-            self._tell_unavailable(now)
+    async def look(self, now: Instant) -> tuple[bool, float]:
+        """Put right what time has changed: whether an attempt is due, and seconds until the next look."""
+        if self.config.publish is not None:
+            await self.publication.follow(self.ref.usable(now))
+        ends_in = self._note_end(now)
+        due = self.due_in(now)
+        if due <= 0:
+            return True, ends_in
+        if due == math.inf and self.config.warm == "adaptive" and not self.ref.in_flight:
+            due = self._planner.looks_again_in(now)
+        return False, min(due, ends_in)
 
-    def _tell_unavailable(self, now: Instant) -> None:
-        if self._told_unavailable:
-            return
-        self._told_unavailable = True
-        code = self.code(now)
-        self._events.emit("ticket.unavailable", ticket=self.name, code=None if code is None else code.value)
-
-    async def expire(self, now: Instant) -> None:
-        """Withdraw the published file of a ticket that is no longer valid."""
-        if self.config.publish is not None and self.ref.usable(now) is None:
-            await self.withdraw()
+    def _note_end(self, now: Instant) -> float:
+        """Seconds until the value in hand ends, infinite where there is none; tell once when it has."""
+        left = self.ref.remaining(now)
+        if left > 0:
+            return left
+        if not self._told_unavailable and not self.ref.in_flight and self.wanted(now):
+            error = self.ref.failure.error(now) if self.ref.failure is not None else self._obstacle(now)
+            if error is not None:
+                self._told_unavailable = True
+                self._events.emit("ticket.unavailable", ticket=self.name, code=error.code.value)
+        return math.inf
 
     # what is told
 
+    @property
     def need(self) -> Need | None:
-        """What the plan must provide for; None where the ticket is not kept warm or its life is not known yet."""
-        if self.config.warm != "always" or self.page.life_seconds is None:
-            return None
-        return Need(self.page.life_seconds, self.config.min_validity_seconds)
+        """What the plan provides for; None where the ticket is not kept warm or its life is not known yet."""
+        return self._need
+
+    def _observe(self) -> None:
+        """Tell the planner what this ticket needs by now."""
+        need, life = None, self.page.life_seconds
+        if self.config.warm != "on-demand" and life is not None:
+            pool = self.config.pool if self.config.single_use else 1
+            need = Need(life, self.config.min_validity_seconds, pool)
+        self._planner.need(self._need, need, adaptive=self.config.warm == "adaptive")
+        self._need = need
+
+    def _obstacle(self, now: Instant) -> BrokerError | None:
+        return self.calls.obstacle(now)
 
     def code(self, now: Instant) -> Code | None:
         """Why there is no ticket; None where there is one or nobody has asked for one."""
@@ -324,25 +417,41 @@ class TicketService:
         """The reason why there is no valid ticket; None where there is one, or nobody has asked."""
         if self.ref.usable(now) is not None:
             return None
-        hopeless = self._no_hope(now)
-        if hopeless is not None:
-            return hopeless
-        if self.ref.failure is not None:
-            return self.ref.failure.error(now)
-        refusal = self.calls.refusal(now, prefetch=True)
+        refusal = self.ref.refusal(now)
         if refusal is not None:
             return refusal
-        return self.ref.pending_reason(now) if self.wanted(now) or self.ref.in_flight else None
+        if self.ref.failure is not None:
+            return self.ref.failure.error(now)
+        if self.config.warm == "always" and not self.urgent(now):
+            prefetching = self.calls.obstacle(now, prefetch=True)
+            if prefetching is not None:
+                return prefetching
+        return self.pending_reason(now) if self.wanted(now) or self.ref.in_flight else None
+
+    def pending_reason(self, now: Instant) -> BrokerError:
+        """Why there is nothing to hand out although nothing has failed."""
+        if self.ref.value is not None or self.ref.in_flight:
+            return self.ref.pending_reason(now)
+        return UpstreamUnavailable(
+            f"ticket {self.name}: none is held; the next attempt is near", service="broker", retry_after_seconds=1.0
+        )
 
     def _windows(self, held: HeldTicket) -> Windows:
-        need, plan = self.need(), self._plan()
-        margin = None if need is None else plan.margin_seconds(need)
-        return ticket_windows(
+        margin = math.inf if self._need is None else self._margin_seconds(self._need)
+        seen = self._seen_windows
+        if seen is not None and seen[0] == held.generation and seen[1] == margin:
+            return seen[2]
+        windows = ticket_windows(
             held.life,
             min_validity_seconds=self.config.min_validity_seconds,
             jitter=draw(self.name, held.generation),
             margin_seconds=margin,
         )
+        self._seen_windows = (held.generation, margin, windows)
+        return windows
+
+    def _margin_seconds(self, need: Need) -> float:
+        return self._planner.margin_seconds(need, adaptive=self.config.warm == "adaptive")
 
 
 def binding_of(config: TicketConfig) -> str:
