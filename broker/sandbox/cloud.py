@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from aiohttp import web
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from broker.sandbox.weather import Script
 
 WALL_CLOCK = time.time  # noqa: TID251 -- the cloud is the world outside: its clock is the real one
-_HOST = "127.0.0.1"
+LOOPBACK: Final = "127.0.0.1"
 
 
 class Cloud:
-    """The cloud; `async with Cloud(options) as cloud`. `now` is Unix seconds, `port` 0 means any.
+    """The cloud; `async with Cloud(options) as cloud`. `now` is Unix seconds, `port` 0 means any, `host` an address.
 
     `directory` is where `ca.pem` is written; None: a temporary one that vanishes at the end.
     """
@@ -47,6 +47,7 @@ class Cloud:
         options: Options | None = None,
         *,
         directory: Path | None = None,
+        host: Literal["127.0.0.1", "::1"] = LOOPBACK,
         port: int = 0,
         now: Callable[[], float] = WALL_CLOCK,
     ) -> None:
@@ -54,6 +55,7 @@ class Cloud:
         self._state = CloudState(self.options, now, Grants(self.options))
         self._directory = directory
         self._temporary: Path | None = None
+        self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -70,7 +72,8 @@ class Cloud:
     @property
     def origin(self) -> str:
         """`https://127.0.0.1:PORT`; the certificate is good for `localhost` too."""
-        return f"https://{_HOST}:{self._port}"
+        host = self._host if self._host == LOOPBACK else f"[{self._host}]"
+        return f"https://{host}:{self._port}"
 
     @property
     def partner_authority(self) -> str:
@@ -183,7 +186,7 @@ class Cloud:
         self._state.script.start(self._loop)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, _HOST, self._port, ssl_context=context)
+        site = web.TCPSite(self._runner, self._host, self._port, ssl_context=context)
         await site.start()
         self._port = self._runner.addresses[0][1]
         return self

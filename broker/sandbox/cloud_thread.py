@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from broker.sandbox.cloud import WALL_CLOCK, Cloud
+from broker.sandbox.cloud import LOOPBACK, WALL_CLOCK, Cloud
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,10 +29,11 @@ class CloudThread:
         options: Options | None = None,
         *,
         directory: Path | None = None,
+        host: Literal["127.0.0.1", "::1"] = LOOPBACK,
         port: int = 0,
         now: Callable[[], float] = WALL_CLOCK,
     ) -> None:
-        self._cloud = Cloud(options, directory=directory, port=port, now=now)
+        self._cloud = Cloud(options, directory=directory, host=host, port=port, now=now)
         self._thread = threading.Thread(target=self._run, name="sandbox-cloud", daemon=True)
         self._ready = threading.Event()
         self._failure: BaseException | None = None
