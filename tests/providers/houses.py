@@ -6,11 +6,13 @@ with CI=true a provider that is not installed fails the test, elsewhere it skips
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import ssl
 import subprocess
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 from urllib.parse import urlencode
@@ -171,7 +173,7 @@ class ProcessHouse:
         self._process.kill()
         self._process.communicate(timeout=TIMEOUT_SECONDS)
 
-    def _post(self, path: str, fields: dict[str, str], headers: dict[str, str] | None = None) -> None:
+    def _post(self, path: str, fields: dict[str, str], headers: dict[str, str] | None = None) -> bytes:
         context = ssl.create_default_context(cafile=str(self.ca_file))
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
@@ -179,6 +181,8 @@ class ProcessHouse:
         request = urllib.request.Request(f"{self.origin}{path}", urlencode(fields).encode(), headers or {})
         with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
             assert answer.status == 200
+            content: bytes = answer.read()
+            return content
 
     def rotate_keys(self, *, keep_old: bool) -> None:
         self._post("/__admin/rotate" if keep_old else "/__admin/rotate-hard", {})
@@ -194,6 +198,15 @@ class ProcessHouse:
         else:
             fields |= {"client_id": config.client_id} | ({"client_secret": secret} if secret else {})
         self._post(self.revocation_path, fields, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A refresh as the provider saw it: fingerprints of the token sent and of the one given, or why it refused."""
+
+    sent: str
+    given: str | None
+    refusal: str | None
 
 
 class OidcProviderHouse(ProcessHouse):
@@ -216,6 +229,10 @@ class OidcProviderHouse(ProcessHouse):
         page = browser.open(browser.open(authorization_url).links["Cancel"])
         assert page.landed is not None
         return page.landed
+
+    def grants(self) -> list[Grant]:
+        """Everything that was asked with a refresh token, in order."""
+        return [Grant(**entry) for entry in json.loads(self._post("/__admin/grants", {}))]
 
 
 class DjangoHouse(ProcessHouse):

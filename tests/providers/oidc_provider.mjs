@@ -7,9 +7,10 @@
 //   rotate       a new signing key; the old one stays published
 //   rotate-hard  a new signing key; the old one is withdrawn
 //   expire       every refresh token is past its life
+//   grants       what was asked with refresh tokens so far, as JSON: fingerprints of the token sent and of the one given
 import fs from 'node:fs';
 import https from 'node:https';
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { Provider } from 'oidc-provider';
 
 const LIFE_SECONDS = 300;
@@ -45,6 +46,15 @@ class Memory {
     for (const key of memory.get(`grant:${grantId}`) ?? []) memory.delete(key);
     memory.delete(`grant:${grantId}`);
   }
+}
+
+const grants = [];
+const fingerprint = (secret) => createHash('sha256').update(secret ?? '').digest('hex').slice(0, 8);
+function note(ctx, refusal) {
+  const { grant_type: type, refresh_token: sent } = ctx.oidc.params ?? {};
+  if (type !== 'refresh_token') return;
+  const given = refusal ? null : fingerprint(ctx.body.refresh_token);
+  grants.push({ sent: fingerprint(sent), given, refusal: refusal?.error_detail ?? null });
 }
 
 function newKey() {
@@ -85,7 +95,8 @@ function newProvider(issuer, keys) {
     },
     ...(B2C && { routes: B2C_ROUTES }),
   });
-  provider.on('grant.error', (_, error) => console.error('grant.error', error.error, '|', error.error_detail));
+  provider.on('grant.error', note);
+  provider.on('grant.success', (ctx) => note(ctx));
   return provider.callback();
 }
 
@@ -103,12 +114,12 @@ server.listen(0, '127.0.0.1', () => {
     '/__admin/expire': () => {
       for (const [key, payload] of memory) if (key.startsWith('RefreshToken:')) payload.exp = 1;
     },
+    '/__admin/grants': () => JSON.stringify(grants),
   };
 
   server.on('request', (request, response) => {
     if (request.method === 'POST' && admin[request.url]) {
-      admin[request.url]();
-      response.end();
+      response.end(admin[request.url]());
       return;
     }
     if (B2C && !request.url.startsWith('/interaction/')) { // the pages' own links are root-relative
