@@ -28,12 +28,18 @@ class Relay:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._count = 0
+        self._serving = 0
         self.on_event: Callable[[int], None] = lambda _: None
 
     @property
     def port(self) -> int:
         """Where it listens."""
         return int(self._server.getsockname()[1])
+
+    @property
+    def idle(self) -> bool:
+        """Whether no connection is open."""
+        return self._serving == 0
 
     def reset(self, on_event: Callable[[int], None]) -> None:
         """Count from 1 again."""
@@ -66,6 +72,8 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._server.accept()
+                with self._lock:
+                    self._serving += 1
                 self._event()
                 self._start(partial(self._serve, client))
 
@@ -75,6 +83,8 @@ class Relay:
             back.start()
             self._pump(client, cloud)
             back.join(10)
+        with self._lock:
+            self._serving -= 1
 
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
