@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from broker.api.endpoint import Endpoint
     from broker.ports import Events
 
+ACCEPT_TURNS = 5  # of the loop, in which a connection that was accepted becomes one of ours (asyncio takes 3)
 SETTLE_SECONDS = 0.05  # in which a request already in the socket's buffer is read
 FIRST_REQUEST_SECONDS = 1.0  # for a connection accepted just before the stop
 CUT_SECONDS = 1.0
@@ -92,8 +93,7 @@ class Listener:
 
     async def stop(self) -> None:
         """Stop accepting, answer what was asked, end the watches, close; bounded by Limits.stop_seconds."""
-        for server in self._sockets:
-            server.close()
+        await self._stop_accepting()
         for endpoint in self._endpoints:
             endpoint.release()
         self._hot.open = False
@@ -113,6 +113,21 @@ class Listener:
         if self._timer is not None:
             self._timer.cancel()
         self.audit.flush()
+
+    async def _stop_accepting(self) -> None:
+        """Accept no more, and close the servers only when what was accepted is ours: close() would drop it."""
+        for endpoint in self._endpoints:
+            if endpoint.socket.fileno() >= 0:
+                self._loop.remove_reader(endpoint.socket)
+        await self._turns(ACCEPT_TURNS)
+        for server in self._sockets:
+            server.close()
+
+    async def _turns(self, count: int) -> None:
+        for _ in range(count):
+            turn = self._loop.create_future()
+            self._loop.call_soon(turn.set_result, None)
+            await turn
 
     def _close_idle(self, *, asked_before: bool) -> None:
         """Close the connections that ask for nothing; those that never did get a moment more."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
+import socket
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -134,6 +136,31 @@ async def test_a_request_sent_just_before_the_stop_is_answered(folder: Path) -> 
         assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
         await stopping
         writer.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_what_was_accepted_in_whichever_turn_before_the_stop_is_answered(folder: Path, turns: int) -> None:
+    """The rest stays in the socket, for the one that systemd starts next."""
+    async with serving(folder) as broker:
+        next_one = broker.listener._endpoints[0].socket.dup()
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client.connect(str(broker.path))
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await broker.listener._turns(turns)
+        await broker.listener.stop()
+        client.setblocking(False)
+        answered = _answer(client)
+        left = select.select([next_one], [], [], 0)[0]
+        assert answered.startswith(b"HTTP/1.1 200 ") or (left and not answered)
+        client.close()
+        next_one.close()
+
+
+def _answer(client: socket.socket) -> bytes:
+    try:
+        return client.recv(65536)
+    except BlockingIOError:
+        return b""
 
 
 async def test_a_request_that_does_not_end_is_told_that_the_broker_stops(folder: Path) -> None:
