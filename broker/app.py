@@ -39,8 +39,10 @@ from broker.heartbeat import Heartbeat
 from broker.login_window import RedirectWindow, check_free
 from broker.services.desk import Desk
 from broker.services.fleet import Account, Cloud, Surroundings
+from broker.services.homes import Homes
 from broker.services.logins import Logins
 from broker.services.maintenance import Maintenance
+from broker.services.probe import Prober
 from broker.services.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from broker.api.endpoint import Endpoint
     from broker.config import AccountConfig, Config
     from broker.core.secret import Secret
+    from broker.ports import HomeCatalogue, TicketIssuer
 
 DISK_THREADS = 2
 EXCHANGE_THREADS = 16
@@ -142,6 +145,8 @@ class App:
             facts={"version": broker.__version__, "started_at": int(self._timekeeper.wall_seconds())},
             wake=self._wake,
             reload=self.reload,
+            prober=Prober(self._issuer_for, timekeeper=self._timekeeper, events=self._events),
+            homes=Homes(self._catalogue_for, timekeeper=self._timekeeper),
         )
         self._desk.accounts_by_name = self._accounts
         self._maintenance = Maintenance(
@@ -277,6 +282,16 @@ class App:
 
     def _make_cloud(self, config: AccountConfig) -> Cloud:
         return (self._parts.make_cloud or assembly.real_cloud)(config, self._clock)
+
+    async def _issuer_for(self, config: AccountConfig) -> TicketIssuer:
+        """A way to the call-in operation under other settings, for a probe."""
+        cloud = await asyncio.to_thread(self._make_cloud, config)
+        return cloud.issuer
+
+    def _catalogue_for(self, config: AccountConfig) -> HomeCatalogue:
+        from broker.adapters.providers import make_catalogue
+
+        return make_catalogue(config, self._clock)
 
     # while it lives
 

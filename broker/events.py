@@ -76,6 +76,7 @@ EVENTS: dict[str, Event] = {
     "ticket.refused": _event("warning", f"ticket account {_PEER} {_FAILURE}"),
     "ticket.unavailable": _event("error", f"ticket account {_FAILURE}", hooks=True),
     "ticket.recovered": _event("info", "ticket account generation", hooks=True),
+    "ticket.probed": _event("info", "ticket account count"),
     "ticket.renewed_after_refusal": _event("info", "ticket account generation uid"),
     "publish.failed": _event("error", "ticket path detail hint", hooks=True),
     "publish.withdrawn": _event("debug", "ticket path"),

@@ -77,6 +77,22 @@ class TicketIssuer(Protocol):
         ...
 
 
+class HomeCatalogue(Protocol):
+    """The service catalogue of one account; optional, for who sets the broker up."""
+
+    async def plants(self, token: Secret) -> list[dict[str, str]]:
+        """The plants, each with `id` and perhaps `name`; exactly one call. Raises: UpstreamError."""
+        ...
+
+    async def modules(self, plant_id: str, token: Secret) -> list[dict[str, str]]:
+        """The modules of a plant, likewise; exactly one call. Raises: UpstreamError."""
+        ...
+
+    async def close(self) -> None:
+        """Drop what is open towards the cloud."""
+        ...
+
+
 class Store(Protocol):
     """Sealed documents by name, each atomic and durable. Blocking.
 

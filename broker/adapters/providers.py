@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from broker.adapters.catalogue import ServiceCatalogue
 from broker.adapters.id_token import IdTokens
 from broker.adapters.id_token_keys import SigningKeys
 from broker.adapters.issuer import CallInIssuer
@@ -37,6 +38,13 @@ def make_provider(
 def make_issuer(account: AccountConfig, clock: Clock, *, environ: Mapping[str, str] | None = None) -> CallInIssuer:
     """The account's call-in operation; its `close()` belongs to the loop. Raises: ConfigError."""
     return CallInIssuer(account.api, Transport(Network(clock, ca_file=account.ca_file, environ=environ)))
+
+
+def make_catalogue(
+    account: AccountConfig, clock: Clock, *, environ: Mapping[str, str] | None = None
+) -> ServiceCatalogue:
+    """The account's service catalogue; its `close()` belongs to the loop. Raises: ConfigError."""
+    return ServiceCatalogue(account.api, Transport(Network(clock, ca_file=account.ca_file, environ=environ)))
 
 
 def _provider(account: AccountConfig, http: BlockingHttp, metadata: Metadata) -> IdentityProvider:

@@ -62,6 +62,11 @@ class AccountRoutes:
             return answer(vended.id_token.reveal().encode(), content_type=bare, headers=tagged(vended.generation))
         return answer(id_token_body(vended), headers=tagged(vended.generation))
 
+    async def homes(self, call: Call) -> web.StreamResponse:
+        """GET /v1/accounts/{name}/homes."""
+        no_query(call.query)
+        return json_answer({"homes": await self._shelter.run(self._backend.homes(call.name))})
+
     async def begin_login(self, call: Call) -> web.StreamResponse:
         """POST /v1/accounts/{name}/login."""
         no_query(call.query)

@@ -59,6 +59,14 @@ class Backend(Protocol):
         """Fetch a newer ticket than the one the door refused, unless it is newer already."""
         ...
 
+    async def probe_ticket(self, name: str, *, only_configured: bool) -> Row:
+        """Which token and header form the call-in operation accepts, by at most four counted calls."""
+        ...
+
+    async def homes(self, name: str) -> list[Row]:
+        """The plants of an account with their modules, where the service catalogue is open to it."""
+        ...
+
     def accounts(self) -> list[Row]:
         """Rows of GET /v1/accounts."""
         ...

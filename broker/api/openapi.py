@@ -42,6 +42,10 @@ def _paths() -> Json:
         "/v1/tickets/{name}/refresh": _post(
             "renewTicket", "This one was refused by the door", _vended("Ticket"), "name", "ifMatch", "accept"
         ),
+        "/v1/tickets/{name}/probe": _probe(),
+        "/v1/accounts/{name}/homes": _get(
+            "listHomes", "Plants and modules, where the service catalogue is open (admins)", _body("HomeList"), "name"
+        ),
         "/v1/accounts": _get("listAccounts", "Every account, no secret", _body("AccountList")),
         "/v1/accounts/{name}": _get("getAccount", "One account, no secret", _body("Account"), "name"),
         "/v1/accounts/{name}/id-token": _get(
@@ -62,6 +66,14 @@ def _paths() -> Json:
         "/metrics": _get("getMetrics", "OpenMetrics", _text("application/openmetrics-text")),
         "/openapi.json": _get("getDescription", "This document", _body("Object")),
     }
+
+
+def _probe() -> Json:
+    """The one request whose body may be left out."""
+    summary = "Which token and header form the operation accepts, by at most four counted calls (admins)"
+    item = _post("probeTicket", summary, _body("Probe"), "name", body="ProbeRequest")
+    item["post"]["requestBody"]["required"] = False
+    return item
 
 
 _VEND = ("name", "minValidity", "wait", "ifNoneMatch", "accept")
@@ -148,6 +160,15 @@ def _schemas() -> Json:
         "Account": _object({"name": TEXT, "state": {"enum": states}}),
         "Login": _object({"authorization_url": TEXT, "redirect_uri": TEXT, "expires_at": INTEGER}),
         "LoginResponse": _object({"response": {**TEXT, "description": "redirect URL, its query, or the bare code"}}),
+        "ProbeRequest": _object({}, only_configured={"type": "boolean"}),
+        "Probe": _object(
+            {
+                "attempts": {"type": "array", "items": _object({"token": TEXT, "scheme": TEXT, "verdict": TEXT})},
+                "calls": INTEGER,
+                "certain": {"type": "boolean"},
+            }
+        ),
+        "HomeList": _object({"homes": {"type": "array", "items": _object({"plant_id": TEXT})}}),
         "WatchLine": _object({"type": {"enum": ["ticket", "unavailable", "heartbeat", "end"]}}),
         "Problem": _problem(),
     }

@@ -16,7 +16,7 @@ from broker.api.hot import Form
 from broker.api.parameters import bare_type, newest_known, no_query, refused_generation, vend_query
 from broker.api.representation import SERVER_NAME, encode_line, tagged, ticket_body
 from broker.core.secret import Secret
-from broker.errors import BrokerError
+from broker.errors import BadRequest, BrokerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,6 +82,15 @@ class TicketRoutes:
         generation = refused_generation(call.header("If-Match"))
         renewal = self._backend.renew_ticket(call.name, refused_generation=generation)
         return self._hand_out(call, await self._shelter.run(renewal))
+
+    async def probe(self, call: Call) -> web.StreamResponse:
+        """POST /v1/tickets/{name}/probe."""
+        no_query(call.query)
+        only_configured = call.json_body().get("only_configured", False) if call.body else False
+        if not isinstance(only_configured, bool):
+            raise BadRequest("only_configured must be true or false", hint='send {"only_configured": true}')
+        probe = self._backend.probe_ticket(call.name, only_configured=only_configured)
+        return json_answer(await self._shelter.run(probe))
 
     def _hand_out(self, call: Call, vended: VendedTicket) -> web.Response:
         given = Given("ticket", vended.name, vended.ticket, vended.generation, vended.expires_in_seconds)

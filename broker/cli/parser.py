@@ -187,6 +187,22 @@ def _credentials(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--offline", action="store_true", help="leave out what needs the network")
+    parser.add_argument("--call", metavar="NAME", help="prove the subscription key by one counted call for this ticket")
+    _config_file(parser)
+    _json(parser)
+
+
+def _setup(parser: argparse.ArgumentParser) -> None:
+    _config_file(parser)
+
+
+def _bugreport(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", metavar="FILE", help="where to write it; - is stdout; default: a new file here")
+    _config_file(parser)
+
+
 def _state(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=STATE_ACTIONS, help="seal all anew; move a login out; move a login in")
     parser.add_argument("names", nargs="*", metavar="NAME", help="export: ACCOUNT FILE; import: FILE")
@@ -233,6 +249,24 @@ COMMANDS = {
     "status": Command("show accounts, tickets and what is wrong", "status:run", "eliot-broker status --json", _status),
     "wait": Command("wait until tickets can be had", "wait:run", "eliot-broker wait --timeout 60", _wait),
     "why": Command("explain the state of a ticket", "why:run", "eliot-broker why front-door", _ticket_name),
+    "doctor": Command(
+        "check configuration, permissions, network, cloud and daemon", "doctor:run", "eliot-broker doctor", _doctor
+    ),
+    "probe": Command(
+        "find the token and header form that the operation accepts (at most 4 calls)",
+        "probe:run",
+        "eliot-broker probe front-door",
+        _ticket_name,
+    ),
+    "setup": Command(
+        "ask for what is needed and write broker.toml and the secrets", "setup:run", "eliot-broker setup", _setup
+    ),
+    "bugreport": Command(
+        "write one redacted file for a bug report",
+        "bugreport:run",
+        "eliot-broker bugreport --output report.txt",
+        _bugreport,
+    ),
     "reload": Command("make the daemon read its configuration again", "reload:run", "eliot-broker reload", _json),
     "config": Command("check, show or sample the configuration", "config:run", "eliot-broker config check", _config),
     "state": Command(

@@ -83,6 +83,19 @@ def refuse(name: str, generation: int) -> Request:
     return Request("POST", f"/v1/tickets/{quoted(name)}/refresh", headers=headers)
 
 
+def probe(name: str, *, only_configured: bool = False) -> Request:
+    """POST /v1/tickets/{name}/probe."""
+    request = Request("POST", f"/v1/tickets/{quoted(name)}/probe", patience_seconds=2 * LOGIN_PATIENCE_SECONDS)
+    request.headers["Content-Type"] = "application/json"
+    request.body = json.dumps({"only_configured": only_configured}).encode()
+    return request
+
+
+def homes(account: str) -> Request:
+    """GET /v1/accounts/{account}/homes."""
+    return Request("GET", f"/v1/accounts/{quoted(account)}/homes", patience_seconds=LOGIN_PATIENCE_SECONDS)
+
+
 def quoted(name: str) -> str:
     """A name as one segment of a path (RFC 3986 section 2.1); urllib would cost the command 2 ms at every start."""
     return "".join(chr(byte) if byte in UNRESERVED else f"%{byte:02X}" for byte in name.encode())

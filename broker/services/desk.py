@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from broker.core.instant import Instant
     from broker.core.secret import Secret
     from broker.core.session import HeldToken
+    from broker.services.account import Account
     from broker.services.book import HeldTicket
-    from broker.services.fleet import Account
+    from broker.services.homes import Homes
     from broker.services.logins import Logins
+    from broker.services.probe import Prober
     from broker.services.tickets import TicketService
     from broker.services.timekeeper import Timekeeper
 
 Row = dict[str, Any]
+STATUS_LINE_TICKETS = 200  # with more of them, the line that is made at every sweep says only how many
 
 
 class Desk:
@@ -41,6 +44,8 @@ class Desk:
         facts: Row,
         wake: Callable[[], None],
         reload: Callable[[], Awaitable[Row]],
+        prober: Prober,
+        homes: Homes,
     ) -> None:
         self.accounts_by_name: dict[str, Account] = {}
         self.policy: AccessPolicy | None = None
@@ -50,6 +55,8 @@ class Desk:
         self._facts = facts
         self._wake = wake
         self._reload = reload
+        self._prober = prober
+        self._homes = homes
 
     def tell(self, fact: str, value: object) -> None:
         """Add a fact about the process to the status."""
@@ -63,6 +70,9 @@ class Desk:
         names = [name for name, account in self.accounts_by_name.items() if not account.identity.usable]
         if names:
             return f"login required: {', '.join(names)}"
+        tickets = sum(len(account.tickets) for account in self.accounts_by_name.values())
+        if tickets > STATUS_LINE_TICKETS:
+            return f"{tickets} tickets"
         runway = self._runway(now)["tickets"]
         left = "none kept warm" if runway is None else f"{runway} s if the Internet died now"
         ready, _ = self.readiness()
@@ -97,16 +107,6 @@ class Desk:
                 self._wake()
         return self._vended(service, held)
 
-    async def renew_ticket(self, name: str, *, refused_generation: int) -> VendedTicket:
-        """A ticket newer than the one that the door refused. Raises: BrokerError."""
-        service = self._ticket(name)
-        return self._vended(service, await service.renew(refused_generation))
-
-    async def watch(self, name: str) -> AsyncIterator[Row]:
-        """The present state, then each change of it; changes that follow at once may be told as one."""
-        service = self._ticket(name)
-        told: object = None
-        while True:
     def ready_ticket(self, name: str) -> ReadyTicket | None:
         """The ticket for the fast path; None where each request must be asked about: demand counts, or it is spent."""
         service, now = self._ticket(name), self._timekeeper.now()
@@ -118,6 +118,16 @@ class Desk:
         ends = now.boot_seconds + (held.life.remaining(now) or 0.0)
         return ReadyTicket(self._vended(service, held), ends, lease)
 
+    async def renew_ticket(self, name: str, *, refused_generation: int) -> VendedTicket:
+        """A ticket newer than the one that the door refused. Raises: BrokerError."""
+        service = self._ticket(name)
+        return self._vended(service, await service.renew(refused_generation))
+
+    async def watch(self, name: str) -> AsyncIterator[Row]:
+        """The present state, then each change of it; changes that follow at once may be told as one."""
+        service = self._ticket(name)
+        told: object = None
+        while True:
             changed = service.ref.changed()
             key, line = self._watch_line(service)
             if key != told:
@@ -143,7 +153,7 @@ class Desk:
             return held.generation, {"type": "ticket", **vended_row(self._vended(service, held))}
         row = report.ticket_row(service, now)
         fields = report.problem_fields(service.why_unavailable(now))
-        kind = "unavailable" if held is None else "available"
+        kind = "unavailable" if held is None else "ticket"  # a single-use one is announced, never shown
         return (kind, fields["code"]), {"type": kind, "name": service.name, "state": row["state"], **fields}
 
     def _vended(self, service: TicketService, held: HeldTicket) -> VendedTicket:
@@ -161,7 +171,17 @@ class Desk:
             single_use=service.config.single_use,
         )
 
+    async def probe_ticket(self, name: str, *, only_configured: bool) -> Row:
+        """Which form of request the operation accepts, by counted calls. Raises: BrokerError."""
+        service = self._ticket(name)
+        account = self._account(service.config.account)
+        return await self._prober.probe(account, service.config, only_configured=only_configured)
+
     # accounts
+
+    async def homes(self, name: str) -> list[Row]:
+        """Plants and modules, where the catalogue is open to the account. Raises: BrokerError."""
+        return await self._homes.list(self._account(name))
 
     def accounts(self) -> list[Row]:
         """Rows of GET /v1/accounts."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from broker.api.backend import Row, VendedIdToken, VendedTicket
+from broker.api.backend import ReadyTicket, Row, VendedIdToken, VendedTicket
 from broker.core.access import AccessPolicy
 from broker.core.secret import Secret
 from broker.errors import BrokerError, UnknownAccount
@@ -111,6 +111,12 @@ class FakeBackend:
     async def renew_ticket(self, name: str, *, refused_generation: int) -> VendedTicket:
         answer: VendedTicket = await self._later("renew", name, ticket(name, 8), refused_generation=refused_generation)
         return answer
+
+    async def probe_ticket(self, name: str, *, only_configured: bool) -> Row:
+        return dict(await self._later("probe", name, {"attempts": [], "calls": 0}, only_configured=only_configured))
+
+    async def homes(self, name: str) -> list[Row]:
+        return list(await self._later("homes", name, [{"plant_id": "plant-1", "modules": []}]))
 
     def accounts(self) -> list[Row]:
         return list(self._answer("accounts", [{"name": "home", "state": "logged_in"}]))
