@@ -45,7 +45,7 @@ def _query_of(text: str) -> str | None:
     try:
         parts = urlsplit(text)
     except ValueError:
-        return None
+        return "" if "://" in text else None
     if "://" in text or text.startswith("/"):
         return parts.query or parts.fragment
     if text.startswith("?"):
