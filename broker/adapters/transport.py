@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -176,17 +178,21 @@ class _ShortLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self._opened: list[asyncio.WriteTransport] = []
+        self._opened: list[tuple[asyncio.WriteTransport, Any]] = []
 
     async def create_connection(self, *args: Any, **options: Any) -> Any:
         transport, protocol = await super().create_connection(*args, **options)
-        self._opened.append(transport)
+        self._opened.append((transport, transport.get_extra_info("socket")))
         return transport, protocol
 
     def hang_up(self) -> None:
         """Abort what is open, and go round once more for it to be closed."""
-        for transport in self._opened:
-            transport.abort()
+        for transport, channel in self._opened:
+            try:
+                transport.abort()
+            except AttributeError:  # a TLS transport that was closed twice, before Python 3.11.4 (Debian 12 has 3.11.2)
+                with suppress(OSError):
+                    channel.shutdown(socket.SHUT_RDWR)
         for _ in range(2):  # an aborted TLS transport closes its socket one round later
             self.call_soon(self.stop)
             self.run_forever()
