@@ -33,13 +33,14 @@ class Lab:
     name: str
     binds: tuple[str, ...] = ()
     host_net: bool = False
+    ttl_seconds: int = 900
     environment: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
         """Boot it. Raises: LabError."""
         words: list[str | Path] = [SDLAB, "start", "-n", self.name, *(["--host-net"] if self.host_net else [])]
         words += [word for bind in self.binds for word in ("-b", bind)]
-        _run([*words, "--ttl", "900"], env=os.environ | self.environment)
+        _run([*words, "--ttl", str(self.ttl_seconds)], env=os.environ | self.environment)
 
     def stop(self) -> None:
         """Shut it down and remove every trace."""
