@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from broker.api.hot import is_whole
 from broker.api.limits import Shares
-from broker.api.peer import Identity, Names
+from broker.api.names import Names
+from broker.api.peer import Identity
 from broker.api.problems import RequestRefused, reason_phrase, render
 from broker.errors import Code, Remedy
 
@@ -177,6 +178,7 @@ class Connections:
 
     def abort_all(self) -> None:
         """Close every connection now, whatever it does."""
+        self._names.close()
         for connection in self:
             connection.transport.abort()
         for transport in tuple(self._refusing):

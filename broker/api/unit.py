@@ -1,12 +1,15 @@
 """Which systemd unit a process belongs to, read from its control group.
 
 Linux only; no HTTP. The one invariant: no answer means no unit, never a wrong one: every reading is tied to the very
-process that connected, by a pidfd (SO_PEERPIDFD, kernel 6.5) or, without one, by start time and uid.
+process that connected, by a pidfd (SO_PEERPIDFD, kernel 6.5) or, without one, by start time and uid; there a process
+of the same user that took over the pid between connect() and accept() cannot be told from the one that connected.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import math
 import os
 import select
 import socket
@@ -24,6 +27,7 @@ PIDFD_GET_INFO = 0xC040FF0B  # linux/pidfd.h, kernel 6.13: _IOWR(0xFF, 11, 64 by
 PIDFD_INFO_CGROUPID = 1 << 2
 INFO_FORMAT = "=QQ" + "I" * 12  # mask, cgroupid, pid, tgid, ppid, six ids and two spares
 UNIT_SUFFIXES = (".service", ".scope", ".socket", ".mount", ".swap")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 START_TIME_FIELD = 19  # field 22 of /proc/PID/stat, less pid and name, counted from 0 (proc(5))
 
 
@@ -54,12 +58,16 @@ class UnitFinder:
     cgroup_root: Path = Path("/sys/fs/cgroup")
     cgroup_id: Callable[[int], int | None] = cgroup_id
 
-    def of_peer(self, connection: socket.socket, pid: int | None, uid: int) -> str | None:
-        """The unit of the process that opened this connection."""
+    def of_peer(
+        self, connection: socket.socket, pid: int | None, uid: int, seen_boot_seconds: float = math.inf
+    ) -> str | None:
+        """The unit of the process that opened this connection, which was there at `seen_boot_seconds` at the latest."""
         try:
             pidfd = connection.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
-        except OSError:  # an older kernel, or the process is gone
-            return None if pid is None else self.by_start_time(pid, uid)
+        except OSError as error:
+            if pid is None or error.errno != errno.ENOPROTOOPT:  # the process is gone: its number may be another's
+                return None
+            return self.by_start_time(pid, uid, seen_boot_seconds)
         try:
             return self.by_pidfd(pidfd, pid)
         finally:
@@ -76,11 +84,13 @@ class UnitFinder:
             return unit_of_cgroup(cgroup)
         return unit_of_cgroup(self._search(group_id))
 
-    def by_start_time(self, pid: int, uid: int) -> str | None:
-        """The unit of process `pid`, believed only where start time and uid say that it stayed the same process."""
+    def by_start_time(self, pid: int, uid: int, seen_boot_seconds: float = math.inf) -> str | None:
+        """The unit of process `pid`, believed only where it began before it was seen and stayed the same meanwhile."""
         before = self._start_time(pid)
         cgroup = self._cgroup(pid)
-        if before is None or self._effective_uid(pid) != uid or self._start_time(pid) != before:
+        if before is None or before > seen_boot_seconds:
+            return None
+        if self._effective_uid(pid) != uid or self._start_time(pid) != before:
             return None
         return unit_of_cgroup(cgroup)
 
@@ -105,10 +115,13 @@ class UnitFinder:
         unified = paths.get("")
         return paths.get("name=systemd", unified) if unified in {None, "/"} else unified
 
-    def _start_time(self, pid: int) -> str | None:
-        """The name in parentheses may hold anything, so count from its last one."""
+    def _start_time(self, pid: int) -> float | None:
+        """Seconds of the boot clock. The name in parentheses may hold anything, so count from its last one."""
         fields = self._read(pid, "stat").rpartition(")")[2].split()
-        return fields[START_TIME_FIELD] if len(fields) > START_TIME_FIELD else None
+        try:
+            return int(fields[START_TIME_FIELD]) / TICKS_PER_SECOND
+        except (IndexError, ValueError):
+            return None
 
     def _effective_uid(self, pid: int) -> int | None:
         for line in self._read(pid, "status").splitlines():

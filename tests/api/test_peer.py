@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from broker.api.peer import Identity, Names, credentials, supplementary_groups
+from broker.api.names import Names
+from broker.api.peer import Identity, credentials, supplementary_groups
 from broker.api.unit import UnitFinder, unit_of_cgroup
 from broker.core.access import AccessPolicy
 
@@ -38,6 +40,22 @@ def test_supplementary_groups_are_those_of_the_peer(pair: socket.socket) -> None
     assert supplementary_groups(pair) == frozenset(os.getgroups())
 
 
+def test_the_groups_of_a_peer_in_very_many_are_known_too() -> None:
+    if os.getuid() != 0:
+        pytest.skip("needs root, to be in groups that nobody has")
+    ours, theirs = socket.socketpair()
+    with ours, theirs, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("")
+        listening.listen()
+        code = f"import socket; c = socket.socket(socket.AF_UNIX); c.connect({listening.getsockname()!r}); c.recv(1)"
+        wanted = list(range(70_000, 71_000))
+        with subprocess.Popen(["/usr/bin/python3", "-c", code], extra_groups=wanted, cwd="/") as client:
+            connection, _ = listening.accept()
+            assert supplementary_groups(connection) == frozenset(wanted)
+            connection.close()
+            client.wait(timeout=10)
+
+
 def test_only_what_a_rule_needs_is_looked_up(pair: socket.socket) -> None:
     identity = Identity(pair, Names(lambda: 0.0))
     peer = identity.known(BY_ID)
@@ -52,22 +70,6 @@ async def test_names_are_looked_up_when_a_rule_needs_them_and_then_known(pair: s
     peer = await identity.resolve(BY_NAME)
     assert (peer.user is None) == (os.getuid() != 0)
     assert identity.known(BY_NAME) is peer
-
-
-def test_a_name_is_asked_for_again_after_a_minute() -> None:
-    now = 0.0
-    names = Names(lambda: now)
-    assert names.user(0) == "root"
-    names._known["user", 0] = (0.0, "an older name")
-    assert names.user(0) == "an older name"
-    now = 61.0
-    assert names.user(0) == "root"
-
-
-def test_an_id_without_a_name_has_none() -> None:
-    names = Names(lambda: 0.0)
-    assert names.user(3_999_999_999) is None
-    assert names.group(3_999_999_999) is None
 
 
 @pytest.mark.parametrize(
@@ -168,6 +170,29 @@ def test_on_version_1_systemds_own_hierarchy_tells(machine: Machine, living: int
     assert machine.finder().by_pidfd(living, 7) == "c.service"
     machine.write("cgroup", "4:memory:/x.service\n0::/\n")
     assert machine.finder().by_pidfd(living, 7) is None
+
+
+def test_a_process_that_began_after_the_peer_was_seen_is_not_the_peer(machine: Machine) -> None:
+    began = (4 + 18) / os.sysconf("SC_CLK_TCK")  # what stands in the machine's stat
+    assert machine.finder().by_start_time(7, 1000, began) == "a.service"
+    assert machine.finder().by_start_time(7, 1000, began - 0.01) is None
+
+
+class Gone:
+    """A connection whose peer was reaped, as kernels before 6.16 tell it; `number` is what getsockopt fails with."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def getsockopt(self, *_: int) -> int:
+        raise OSError(self.number, "no")
+
+
+@pytest.mark.parametrize(
+    ("number", "unit"), [(errno.ESRCH, None), (errno.EINVAL, None), (errno.ENOPROTOOPT, "a.service")]
+)
+def test_a_peer_that_is_gone_is_not_looked_for_by_its_number(machine: Machine, number: int, unit: str | None) -> None:
+    assert machine.finder().of_peer(cast("socket.socket", Gone(number)), 7, 1000) == unit
 
 
 @pytest.mark.parametrize("uid", [0, 1001])
