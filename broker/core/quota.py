@@ -7,9 +7,10 @@ gives calls back. The one invariant: a call is counted before it is made, and ne
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
-from typing import TYPE_CHECKING
+from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 from broker.core.freshness import DAY_SECONDS
@@ -17,9 +18,6 @@ from broker.core.instant import Instant, Span
 
 SLOT_SECONDS = 300.0  # calls are kept in slots of so long, each counted as made at its slot's end
 LONGEST_WINDOW_SECONDS = DAY_SECONDS + 3600.0  # the day on which summer time ends
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +39,16 @@ class QuotaRule:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """`calls` are (position, count), oldest first; `position` is the ledger's own time in seconds at `anchor`.
+    """`position` is the ledger's own time in seconds at `anchor`; `calls` are (position, total), oldest first.
 
+    A total counts all calls ever made up to that position, `before` those made before the first entry.
     `forgiven_to`: calls before this position were replenished by the cloud. `stop`: no call until it is over.
     """
 
     anchor: Instant
     position: float = 0.0
     calls: tuple[tuple[float, int], ...] = ()
+    before: int = 0
     forgiven_to: float = -math.inf
     stop: Span | None = None
 
@@ -83,14 +83,23 @@ def _resets(rule: QuotaRule, true_seconds: float) -> tuple[float, float]:
     return (middle, after) if middle <= true_seconds else (before, middle)
 
 
-def _counted(ledger: Ledger, rule: QuotaRule, now: Instant) -> Iterator[tuple[float, int]]:
-    start = max(position_at(ledger, now) - window_seconds(rule, now), ledger.forgiven_to)
-    return ((position, count) for position, count in ledger.calls if position > start)
+def _total(ledger: Ledger) -> int:
+    return ledger.calls[-1][1] if ledger.calls else ledger.before
+
+
+def _total_until(ledger: Ledger, position: float) -> int:
+    """Calls ever made up to this position."""
+    entry = bisect_right(ledger.calls, position, key=itemgetter(0))
+    return ledger.calls[entry - 1][1] if entry else ledger.before
+
+
+def _window_start(ledger: Ledger, rule: QuotaRule, now: Instant) -> float:
+    return max(position_at(ledger, now) - window_seconds(rule, now), ledger.forgiven_to)
 
 
 def used(ledger: Ledger, rule: QuotaRule, now: Instant) -> int:
     """Calls that count in the window now."""
-    return sum(count for _, count in _counted(ledger, rule, now))
+    return _total(ledger) - _total_until(ledger, _window_start(ledger, rule, now))
 
 
 def still_counted(ledger: Ledger, rule: QuotaRule, now: Instant, ahead_seconds: float) -> int:
@@ -99,19 +108,19 @@ def still_counted(ledger: Ledger, rule: QuotaRule, now: Instant, ahead_seconds: 
     if reset is not None:
         return used(ledger, rule, now) if ahead_seconds < reset else 0
     start = max(position_at(ledger, now) + ahead_seconds - DAY_SECONDS, ledger.forgiven_to)
-    return sum(count for position, count in ledger.calls if position > start)
+    return _total(ledger) - _total_until(ledger, start)
 
 
 def recorded(ledger: Ledger, now: Instant, calls: int = 1) -> Ledger:
     """The ledger with calls added now, what no window can count any more dropped."""
     position = position_at(ledger, now)
     slot = math.ceil(position / SLOT_SECONDS) * SLOT_SECONDS
-    kept = ledger.calls
+    kept, before, total = ledger.calls, ledger.before, _total(ledger) + calls
     while kept and kept[0][0] <= position - LONGEST_WINDOW_SECONDS - SLOT_SECONDS:
-        kept = kept[1:]
+        before, kept = kept[0][1], kept[1:]
     if kept and kept[-1][0] == slot:
-        kept, calls = kept[:-1], calls + kept[-1][1]
-    return replace(ledger, anchor=now, position=position, calls=(*kept, (slot, calls)))
+        kept = kept[:-1]
+    return replace(ledger, anchor=now, position=position, before=before, calls=(*kept, (slot, total)))
 
 
 def stopped(ledger: Ledger, now: Instant, seconds: float) -> Ledger:
@@ -150,8 +159,8 @@ def _window_frees_in(ledger: Ledger, rule: QuotaRule, now: Instant, over: int) -
     reset = next_reset_in(rule, now)
     if reset is not None:
         return max(1.0, reset)
-    for position, count in _counted(ledger, rule, now):
-        over -= count
-        if over <= 0:
-            return max(1.0, position + DAY_SECONDS - position_at(ledger, now))
-    return DAY_SECONDS
+    through = _total_until(ledger, _window_start(ledger, rule, now)) + over
+    entry = bisect_left(ledger.calls, through, key=itemgetter(1))
+    if entry == len(ledger.calls):
+        return DAY_SECONDS  # nothing is allowed at all
+    return max(1.0, ledger.calls[entry][0] + DAY_SECONDS - position_at(ledger, now))

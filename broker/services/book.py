@@ -193,6 +193,7 @@ def _ledger_to(ledger: Ledger) -> dict[str, Any]:
         "anchor": instant_to(ledger.anchor),
         "position": ledger.position,
         "calls": [list(entry) for entry in ledger.calls],
+        "before": ledger.before,
         "forgiven_to": None if forgiven == float("-inf") else forgiven,
         "stop": span_to(ledger.stop),
     }
@@ -203,7 +204,8 @@ def _ledger_of(value: Any) -> Ledger:
     return Ledger(
         anchor=instant_of(value["anchor"]),
         position=float(value["position"]),
-        calls=tuple((float(position), int(count)) for position, count in value["calls"]),
+        calls=tuple((float(position), int(total)) for position, total in value["calls"]),
+        before=int(value["before"]),
         forgiven_to=float("-inf") if forgiven is None else float(forgiven),
         stop=span_of(value["stop"]),
     )

@@ -1,0 +1,46 @@
+"""The short form of both tables; the long one is `python -m tests.benchmarks.planning`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks.planning import always
+from tests.benchmarks.planning.adaptive import POLICIES, QUOTA
+from tests.benchmarks.planning.household import DAY, FIRST_DAY, Household
+
+
+@pytest.mark.parametrize("case", always.SHORT, ids=str)
+def test_kept_warm_always_no_call_is_too_many_and_nothing_is_missed(case: always.Case) -> None:
+    outcome = always.simulate(case)
+    assert outcome.misses == 0
+    assert outcome.calls <= outcome.bound
+    assert outcome.calls >= outcome.planned * 0.9, "fewer calls than lives: something else is measured"
+
+
+@pytest.mark.slow
+def test_adaptive_comes_near_a_planner_that_knows_the_rates_and_never_exceeds_the_quota() -> None:
+    household = Household(seed=1, days=21)
+    results = {name: POLICIES[name](household) for name in ("adaptive", "knows the rates", "fixed interval")}
+    adaptive = results["adaptive"]
+    assert adaptive.hit_percent >= 0.95 * results["knows the rates"].hit_percent
+    assert adaptive.hit_percent > results["fixed interval"].hit_percent + 10
+    for result in results.values():
+        assert result.most <= QUOTA
+        assert result.refused == result.failed == 0
+
+
+def test_the_household_is_as_the_issue_describes_it() -> None:
+    for seed in (1, 2, 3):
+        household = Household(seed, 90)
+        counts = [0] * 90
+        for request in household.requests():
+            counts[min(89, int((request.at - FIRST_DAY) // DAY))] += 1
+        home = sorted(count for day, count in enumerate(counts) if day not in household.away)
+        usual = home[len(home) // 10 : -len(home) // 10]
+        assert usual[0] >= 4
+        assert usual[-1] <= 30
+        assert household.away, "nobody is at home always"
+
+
+def test_the_same_seed_is_the_same_household() -> None:
+    assert Household(3, 30).requests() == Household(3, 30).requests()
