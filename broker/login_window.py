@@ -5,7 +5,6 @@ Knows the listener's life, nothing of a login. The one invariant: nothing listen
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -64,15 +63,14 @@ class RedirectWindow:
 
 def check_free(listen: str) -> None:
     """See at the start that the port for logins can be had later. Raises: BrokerError."""
+    from broker.api.redirect_page import bind_loopback
+
     host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError as error:
-            raise BrokerError(
-                f"[login] listen {listen}: {error.strerror}",
-                hint='another program has that port: choose another, or listen = "" to log in by pasting',
-            ) from None
+    try:
+        for bound in bind_loopback(host.strip("[]"), int(port)):
+            bound.close()
+    except OSError as error:
+        raise BrokerError(
+            f"[login] listen {listen}: {error.strerror}",
+            hint='another program has that port: choose another, or listen = "" to log in by pasting',
+        ) from None

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
+import socket
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_TARGET_BYTES = 16384
 MAX_CONNECTIONS = 32
+TRIES = 8  # at port 0: a port that is free at one address may be taken at the other
 IDLE_SECONDS = 10.0
 LAST_PAGE_SECONDS = 5.0
 STYLE = "body{font:1.1em/1.5 sans-serif;max-width:34em;margin:4em auto;padding:0 1em}p{overflow-wrap:anywhere}"
@@ -70,7 +73,7 @@ class RedirectListener:
         self._shelter = Shelter(self._on_bug)
         self._logins: dict[str, asyncio.Task[str]] = {}
         self._accepted: set[str] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._pages: web.Server | None = None
 
     @property
@@ -83,20 +86,24 @@ class RedirectListener:
         loop = asyncio.get_running_loop()
         self._pages = web.Server(self._answer, handler_cancellation=True)
         try:
-            self._server = await loop.create_server(self._connection, self._host, self._port, backlog=MAX_CONNECTIONS)
+            sockets = bind_loopback(self._host, self._port)
         except OSError as error:
             raise ConfigError(
                 f"[login] listen {self._listen}: {error.strerror}; the redirect cannot be taken here",
                 hint="paste it instead: eliot-broker login ACCOUNT --paste",
             ) from None
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._port = sockets[0].getsockname()[1]
+        for listening in sockets:
+            server = await loop.create_server(self._connection, sock=listening, backlog=MAX_CONNECTIONS)
+            self._servers.append(server)
 
     async def stop(self) -> None:
         """Stop listening. May be called from within `on_redirect`: a page under way is still shown."""
-        if self._server is None or self._pages is None:
+        if not self._servers or self._pages is None:
             return
-        self._server.close()
-        self._server = None
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
         for connection in self._pages.connections:
             if isinstance(connection, QuietConnection) and not connection.busy:
                 connection.force_close()
@@ -109,7 +116,7 @@ class RedirectListener:
 
     def _connection(self) -> asyncio.Protocol:
         assert self._pages is not None
-        if len(self._pages.connections) >= MAX_CONNECTIONS:
+        if len(self._pages.connections) >= MAX_CONNECTIONS and not self._drop_one(self._pages):
             return _Closed()
         return QuietConnection(
             self._pages,
@@ -120,10 +127,19 @@ class RedirectListener:
             lingering_time=0,
         )
 
+    @staticmethod
+    def _drop_one(pages: web.Server) -> bool:
+        """Close the oldest connection that asks for nothing: whoever holds many must not keep the browser out."""
+        for connection in pages.connections:
+            if isinstance(connection, QuietConnection) and not connection.busy:
+                connection.force_close()
+                return True
+        return False
+
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         refusal = self._refusal(request)
         response = refusal or await self._login(request)
-        if refusal is not None or self._server is None:
+        if refusal is not None or not self._servers:
             response.force_close()
         return response
 
@@ -168,6 +184,43 @@ class RedirectListener:
             return account
         finally:
             del self._logins[url.digest]
+
+
+def bind_loopback(host: str, port: int) -> list[socket.socket]:
+    """Sockets bound to `host` and, where that is loopback, to its other family at the same port. Raises: OSError.
+
+    A browser that is sent to `localhost` may try ::1 first: whoever listened there would be handed the code.
+    """
+    both = {"127.0.0.1": "::1", "::1": "127.0.0.1", "localhost": "::1"}
+    first_host = "127.0.0.1" if host == "localhost" else host
+    for last in range(TRIES, 0, -1):
+        first = _bind(first_host, port)
+        if host not in both:
+            return [first]
+        try:
+            return [first, _bind(both[host], first.getsockname()[1])]
+        except OSError as error:
+            if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:  # this machine has one family only
+                return [first]
+            first.close()
+            if port or last == 1:
+                raise
+    raise AssertionError
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((host, port))
+        bound.setblocking(False)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 class _Closed(asyncio.Protocol):

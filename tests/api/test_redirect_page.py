@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.api.redirect_page import RedirectListener
+from broker.api.redirect_page import MAX_CONNECTIONS, RedirectListener
 from broker.errors import BrokerError, ConfigError, LoginRejected, UpstreamUnavailable
 
 if TYPE_CHECKING:
@@ -52,8 +52,10 @@ async def awaiting(login: Login) -> AsyncIterator[RedirectListener]:
         await listener.stop()
 
 
-async def ask(port: int, target: str, headers: str | None = None, method: str = "GET") -> str:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def ask(
+    port: int, target: str, headers: str | None = None, method: str = "GET", address: str = "127.0.0.1"
+) -> str:
+    reader, writer = await asyncio.open_connection(address, port)
     host = f"Host: localhost:{port}\r\n" if headers is None else headers.replace("PORT", str(port))
     writer.write(f"{method} {target} HTTP/1.1\r\n{host}Connection: close\r\n\r\n".encode())
     async with asyncio.timeout(5):
@@ -201,6 +203,37 @@ async def test_a_stop_closes_the_tabs_that_wait_for_nothing() -> None:
         async with asyncio.timeout(2):
             assert await reader.read() == b""
         writer.close()
+
+
+async def test_whoever_holds_every_connection_does_not_keep_the_browser_out() -> None:
+    async with awaiting(Login()) as listener:
+        held = [(await asyncio.open_connection("127.0.0.1", listener.port))[1] for _ in range(2 * MAX_CONNECTIONS)]
+        for number, each in enumerate(held):
+            each.write(b"GET /callback?code=c HTTP/1.1\r\nHo"[: number % 30])
+        assert "is logged in" in await ask(listener.port, f"/callback?{QUERY}")
+        for each in held:
+            each.close()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize(
+    ("listen", "other"), [("127.0.0.1:0", "::1"), ("[::1]:0", "127.0.0.1"), ("localhost:0", "::1")]
+)
+async def test_the_other_address_of_this_machine_is_ours_too(listen: str, other: str) -> None:
+    listener = RedirectListener(listen, frozenset({"/callback"}), Login())
+    await listener.start()
+    assert "is logged in" in await ask(listener.port, f"/callback?{QUERY}", address=other)
+    await listener.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(other, listener.port)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_a_stranger_at_the_other_address_is_told_of_instead_of_being_handed_the_code() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as stranger:
+        listener = RedirectListener(f"127.0.0.1:{stranger.getsockname()[1]}", frozenset({"/callback"}), Login())
+        with pytest.raises(ConfigError, match="cannot be taken here"):
+            await listener.start()
 
 
 async def test_a_port_that_is_taken_is_told_with_the_way_out() -> None:
