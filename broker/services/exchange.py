@@ -7,7 +7,6 @@ provider, the verifier and the journal as ports. The one invariant: what the pro
 from __future__ import annotations
 
 import hashlib
-import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from broker.services.timekeeper import Timekeeper
 
 SERVICE = "token endpoint"
+OLD_COPY_SECONDS = 3600.0  # a state that was that old at the start may be a restored backup
 UNTOLD_ACCESS_SECONDS = 300.0  # an access token whose answer tells no life at all
 
 
@@ -82,7 +82,7 @@ class Exchange:
         self._timekeeper.hear(tokens.server_seconds)
         now = self._timekeeper.now()
         fresh = Session(
-            login_id=secrets.token_hex(8),
+            login_id=login_id_of(tokens, now),
             binding=binding,
             issuer=claims.issuer,
             subject=claims.subject,
@@ -137,6 +137,7 @@ class Exchange:
         except BrokerError as error:
             self._note_failure(session, error, runway_seconds)
             raise
+        self._journal.put_back = self._journal.age_at_start = None  # this copy of the state works
         held = self._held(tokens, claims, _generation(session))
         now, window = self._timekeeper.now(), self._config.oauth.sliding_window_seconds
 
@@ -179,6 +180,9 @@ class Exchange:
             why = "an earlier refresh was interrupted, and its answer, the only valid token, never arrived"
         elif self._journal.put_back is not None:
             why = f"the state is an older copy: {self._journal.put_back}"
+        elif (self._journal.age_at_start or 0.0) > OLD_COPY_SECONDS:
+            hours = round((self._journal.age_at_start or 0.0) / 3600)
+            why = f"the state was saved {hours} hours before this start: a restored backup holds tokens since replaced"
         if not why:
             return error
         message = f"{error.message} ({why})"
@@ -247,6 +251,12 @@ def settings_of(config: AccountConfig) -> str:
     client_secret = "" if config.client_secret is None else config.client_secret.value.digest
     text = f"{config!r}\x1f{client_secret}\x1f{config.api.subscription_key.value.digest}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def login_id_of(tokens: TokenSet, now: Instant) -> str:
+    """A name that no other login has, drawn from its own tokens: in a drill the same seed gives the same jitter."""
+    own = "\x1f".join(token.digest for token in (tokens.id_token, tokens.refresh_token) if token is not None)
+    return hashlib.sha256(f"{now.boot_id}\x1f{now.boot_seconds}\x1f{own}".encode()).hexdigest()[:16]
 
 
 def next_generation(previous: int, wall_seconds: float) -> int:
