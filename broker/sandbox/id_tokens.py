@@ -28,13 +28,12 @@ def id_token(state: CloudState, realm: Realm, login: Login, *, first: bool) -> s
         "iss": realm.issuer(options.issuer_form),
         "aud": login.client_id,
         "exp": now + options.id_token_seconds,
-        "nbf": now,
         "iat": now,
         "auth_time": int(login.created_at),
         "sub": sub,
     }
     if realm.kind != "oidc":
-        claims |= {"ver": "1.0", "oid": sub, "tfp": login.policy}
+        claims |= {"nbf": now, "ver": "1.0", "oid": sub, "tfp": login.policy}
     if first and login.nonce is not None:
         claims["nonce"] = login.nonce
     claims = _overridden(claims, options.id_token_claims)
