@@ -41,8 +41,11 @@ class Refusal:
     reason: str
 
 
-class _Window:
-    """What one peer did of one kind lately: told one by one up to a burst, then counted."""
+class Window:
+    """What one peer did of one kind lately: told one by one up to a burst, then counted in `untold`.
+
+    As long as that is not 0 a caller who holds the window may add to it; at its end it is set to 0.
+    """
 
     __slots__ = ("facts", "since", "told", "untold")
 
@@ -60,24 +63,16 @@ class Audit:
         self._events = events
         self._burst = limits.audit_burst
         self._window_seconds = limits.audit_window_seconds
-        self._windows: dict[tuple[str, int, str], _Window] = {}
+        self._windows: dict[tuple[str, int, str], Window] = {}
 
-    def counted(self, key: tuple[str, int, str], now: float) -> bool:
-        """Count one more of the window `(event, uid, name)`, where it only counts by now; False: tell it in full."""
-        window = self._windows.get(key)
-        if window is None or not window.untold or now - window.since >= self._window_seconds:
-            return False
-        window.untold += 1
-        return True
-
-    def served(self, peer: Peer, now: float, given: Given) -> None:
-        """Tell that `peer` was given this."""
+    def served(self, peer: Peer, now: float, given: Given) -> Window:
+        """Tell that `peer` was given this; the window it is counted in."""
         event = f"{given.kind}.served"
         window = self._window((event, peer.uid, given.name), now)
         if window.told >= self._burst:
             window.untold += 1
             if window.untold > 1:
-                return  # counted under the facts of the first of them: hashing each secret is the costly part
+                return window  # counted under the facts of the first of them: hashing each secret is the costly part
         facts: dict[str, object] = {
             "uid": peer.uid,
             "pid": peer.pid,
@@ -88,6 +83,7 @@ class Audit:
             "remaining_seconds": given.remaining_seconds,
         }
         self._tell(event, window, facts)
+        return window
 
     def refused(self, peer: Peer, now: float, refusal: Refusal) -> None:
         """Tell that `peer` asked for something and was refused."""
@@ -112,7 +108,7 @@ class Audit:
         for key in over:
             self._close(key)
 
-    def _window(self, key: tuple[str, int, str], now: float) -> _Window:
+    def _window(self, key: tuple[str, int, str], now: float) -> Window:
         window = self._windows.get(key)
         if window is not None and now - window.since >= self._window_seconds:
             self._close(key)
@@ -120,10 +116,10 @@ class Audit:
         if window is None:
             if len(self._windows) >= MAX_WINDOWS:
                 self.flush()
-            window = self._windows[key] = _Window(now)
+            window = self._windows[key] = Window(now)
         return window
 
-    def _tell(self, event: str, window: _Window, facts: dict[str, object]) -> None:
+    def _tell(self, event: str, window: Window, facts: dict[str, object]) -> None:
         if window.told >= self._burst:
             window.facts = facts
             return
@@ -135,3 +131,4 @@ class Audit:
         if window.untold:
             seconds = int(self._window_seconds)
             self._events.emit(key[0], count=window.untold, window_seconds=seconds, **window.facts)
+            window.untold = 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from broker.api.front import Front
-    from broker.api.hot import Grant
+    from broker.api.hot import Caller
     from broker.api.limits import Limits, Share
     from broker.core.access import Peer
 
@@ -33,13 +33,14 @@ class Connection:
 
     __slots__ = (
         "_limits",
+        "caller",
         "deadline",
         "front",
-        "grants",
         "half_closed",
         "identity",
         "in_flight",
         "requests",
+        "requests_seen",
         "share",
         "transport",
         "whole",
@@ -63,9 +64,10 @@ class Connection:
         self.share = share
         self.in_flight: asyncio.Task[object] | None = None
         self.requests = 0
+        self.requests_seen = 0
         self.half_closed = False
         self.writing_paused = False
-        self.grants: dict[bytes, Grant] = {}
+        self.caller: Caller | None = None
         self.whole: bytes | None = None
         self.whole_answered = False
         self._limits = limits
@@ -83,6 +85,7 @@ class Connection:
         """
         self.whole = first if first is not None and is_whole(first) else None
         self.whole_answered = False
+        self.note_requests(now)
         if self.in_flight is None:
             self.deadline = min(self.deadline, now + self._limits.header_seconds)
 
@@ -90,6 +93,7 @@ class Connection:
         """A request is being worked on."""
         self.in_flight = task
         self.requests += 1
+        self.requests_seen = self.requests
         self.share.in_flight += 1
         self.deadline = math.inf
 
@@ -100,10 +104,12 @@ class Connection:
         self.share.in_flight -= 1
         self.deadline = now + self._limits.idle_seconds
 
-    def answered(self, now: float) -> None:
-        """A request came and was answered at once."""
-        self.requests += 1
-        self.deadline = now + self._limits.idle_seconds
+    def note_requests(self, now: float) -> None:
+        """Count the idle time anew where the fast path has answered since: it only counts its requests."""
+        if self.requests_seen != self.requests:
+            self.requests_seen = self.requests
+            if self.in_flight is None and not self.writing_paused:
+                self.deadline = now + self._limits.idle_seconds
 
     def writing(self, *, paused: bool, now: float) -> None:
         """The client does not read (or does again): it has the write time to do so."""
@@ -164,6 +170,7 @@ class Connections:
         """Close what is overdue, and what was turned away and did not go."""
         now = self._monotonic()
         for connection in self:
+            connection.note_requests(now)
             if connection.deadline <= now:
                 connection.transport.abort()
         for transport in tuple(self._refusing):

@@ -13,7 +13,7 @@ import re
 from email.utils import formatdate
 from typing import TYPE_CHECKING, NamedTuple
 
-from broker.api.audit import Given
+from broker.api.audit import Given, Window
 from broker.api.parameters import JSON_TYPE
 from broker.api.representation import success_headers, tagged, ticket_body
 from broker.errors import UnknownTicket
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from broker.api.audit import Audit
     from broker.api.backend import Backend, ReadyTicket
     from broker.api.connection import Connection, Connections
+    from broker.api.limits import Share
     from broker.core.access import AccessPolicy, Peer
 
 REQUEST_LINE = re.compile(rb"GET /v1/tickets/([A-Za-z0-9_-][A-Za-z0-9._-]*) HTTP/1\.1\r\n")
@@ -31,7 +32,10 @@ END_OF_HEAD = b"\r\n\r\n"
 LONGEST_REQUEST_BYTES = 1024
 MAX_BLOCKS = 16  # of a uid: so that nobody pushes out what others taught
 MAX_UIDS = 64
-MAX_GRANTS = 8  # of a connection
+MAX_GRANTS = 8  # of a caller
+MAX_CALLERS = 256
+CALLER_SECONDS = 10.0  # names of users and groups may change
+UNTOLD = Window(0.0)  # where nothing is counted yet
 
 
 class Form(NamedTuple):
@@ -60,16 +64,29 @@ class Copy:
 
 
 class Grant:
-    """That this peer, under this policy, gets this copy for these bytes; `tally` is its window of the audit."""
+    """That this peer gets this copy for these bytes; `window` is where the audit counts it."""
 
-    __slots__ = ("copy", "lease", "peer", "policy", "tally")
+    __slots__ = ("copy", "lease", "peer", "window")
 
-    def __init__(self, policy: AccessPolicy, peer: Peer, copy: Copy) -> None:
-        self.policy = policy
+    def __init__(self, peer: Peer, copy: Copy) -> None:
         self.peer = peer
         self.copy = copy
         self.lease = copy.ready.lease
-        self.tally = ("ticket.served", peer.uid, copy.ready.vended.name)
+        self.window = UNTOLD
+
+
+class Caller:
+    """What connections with the same credentials were granted under one policy.
+
+    New connections join it until `until`, a moment of the boot clock.
+    """
+
+    __slots__ = ("grants", "policy", "until")
+
+    def __init__(self, policy: AccessPolicy, until: float) -> None:
+        self.grants: dict[bytes, Grant] = {}
+        self.policy = policy
+        self.until = until
 
 
 class HotPath:
@@ -89,36 +106,36 @@ class HotPath:
         self._access = backend.access
         self._audit = audit
         self._shares = connections.shares
-        self._limits = connections.limits
+        self._most_in_flight = connections.limits.requests_in_flight_per_uid
+        self._hot_requests = connections.limits.hot_requests
         self._monotonic = monotonic
         self._boot = boot
         self._wall = wall
         self._blocks: dict[int, dict[bytes, Form]] = {}
         self._copies: dict[tuple[str, Form], Copy] = {}
+        self._callers: dict[tuple[int, int, int | None, bytes], Caller] = {}
         self._policy: AccessPolicy | None = None
         self.open = True
 
     def answer(self, connection: Connection, data: bytes) -> bool:
         """Answer `data`, all that came since the last answer, if it is a known request; False: nothing was done."""
-        boot = self._boot()
-        grant = connection.grants.get(data)
-        if grant is None or grant.lease.until_boot_seconds <= boot or grant.policy is not self._access():
-            grant = self._grant(connection, data, boot)
+        boot, caller = self._boot(), connection.caller
+        grant = None if caller is None or caller.policy is not self._access() else caller.grants.get(data)
+        if grant is None or grant.lease.until_boot_seconds <= boot:
+            grant = self._granted(connection, data, boot)
             if grant is None:
                 return False
-        now, share, limits = self._monotonic(), connection.share, self._limits
-        if (
-            not self.open
-            or share.in_flight >= limits.requests_in_flight_per_uid
-            or self._shares.take(share, now, limits.hot_request)
-        ):
+        share, copy, window = connection.share, grant.copy, grant.window
+        if share.in_flight >= self._most_in_flight or not self.open or not (share.hot_left or self._take(share)):
             return False
-        copy = grant.copy
+        share.hot_left -= 1
         if boot >= copy.until:
             copy.renew(boot, self._wall())
-        if not self._audit.counted(grant.tally, now):
-            self._tell(grant, boot, now)
-        connection.answered(now)
+        if window.untold:
+            window.untold += 1
+        else:
+            self._tell(grant, boot)
+        connection.requests += 1
         connection.transport.write(copy.answer)
         if copy.form.close:
             connection.transport.close()
@@ -139,24 +156,45 @@ class HotPath:
             del blocks[next(iter(blocks))]
         blocks[request[line.end() :]] = form
 
-    def _grant(self, connection: Connection, data: bytes, boot: float) -> Grant | None:
+    def _granted(self, connection: Connection, data: bytes, boot: float) -> Grant | None:
         """What allows this request, found anew: the same questions, to the same judges, as in `routes`."""
-        connection.grants.pop(data, None)
+        caller = self._caller(connection, boot)
+        grant = None if caller is None else caller.grants.get(data)
+        if caller is None or (grant is not None and grant.lease.until_boot_seconds > boot):
+            return grant
         line = REQUEST_LINE.match(data)
         form = None if line is None else self._blocks.get(connection.identity.uid, {}).get(data[line.end() :])
-        if line is None or form is None:
+        peer = connection.identity.known(caller.policy)
+        if line is None or form is None or peer is None:
             return None
-        policy, name = self._access(), line[1].decode()
-        peer = connection.identity.known(policy)
-        if peer is None or name not in policy.tickets or not policy.may_vend(name, peer):
-            return None
-        copy = self._copy(policy, name, form, boot)
+        caller.grants.pop(data, None)
+        name = line[1].decode()
+        allowed = name in caller.policy.tickets and caller.policy.may_vend(name, peer)
+        copy = self._copy(caller.policy, name, form, boot) if allowed else None
         if copy is None:
             return None
-        if len(connection.grants) >= MAX_GRANTS:
-            connection.grants.clear()
-        grant = connection.grants[data] = Grant(policy, peer, copy)
+        if len(caller.grants) >= MAX_GRANTS:
+            caller.grants.clear()
+        grant = caller.grants[data] = Grant(peer, copy)
         return grant
+
+    def _caller(self, connection: Connection, boot: float) -> Caller | None:
+        """Who asks; None where that must be waited for. A process that connects anew each time is known again."""
+        policy, identity = self._access(), connection.identity
+        if connection.caller is not None and connection.caller.policy is policy:
+            return connection.caller
+        key = identity.credentials(policy)
+        caller = self._callers.get(key)
+        if caller is None or caller.until < boot or caller.policy is not policy:
+            if identity.known(policy) is None:
+                return None
+            caller = Caller(policy, boot + CALLER_SECONDS)
+            if not policy.needs_unit:  # a process that has the number of one that ended may belong to another unit
+                if len(self._callers) >= MAX_CALLERS:
+                    self._callers.clear()
+                self._callers[key] = caller
+        connection.caller = caller
+        return caller
 
     def _copy(self, policy: AccessPolicy, name: str, form: Form, boot: float) -> Copy | None:
         if policy is not self._policy:  # a reload: names may mean other tickets now
@@ -174,10 +212,18 @@ class HotPath:
             copy = self._copies[name, form] = Copy(ready, form)
         return copy
 
-    def _tell(self, grant: Grant, boot: float, now: float) -> None:
+    def _take(self, share: Share) -> bool:
+        """Take one request of the uid's rate, which pays for many of these."""
+        if self._shares.take(share, self._monotonic()):
+            return False
+        share.hot_left = self._hot_requests
+        return True
+
+    def _tell(self, grant: Grant, boot: float) -> None:
         ready = grant.copy.ready
         vended, left = ready.vended, max(0, int(ready.ends_boot_seconds - boot))
-        self._audit.served(grant.peer, now, Given("ticket", vended.name, vended.ticket, vended.generation, left))
+        given = Given("ticket", vended.name, vended.ticket, vended.generation, left)
+        grant.window = self._audit.served(grant.peer, self._monotonic(), given)
 
 
 def is_whole(data: bytes) -> bool:

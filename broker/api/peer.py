@@ -38,11 +38,16 @@ def credentials(connection: socket.socket) -> tuple[int, int, int | None]:
 
 def supplementary_groups(connection: socket.socket) -> frozenset[int]:
     """The supplementary group ids of who called connect(); empty where the kernel does not tell."""
-    try:
-        raw = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * MAX_GROUPS)
-    except OSError as error:
-        raw = _many_groups(connection) if error.errno == errno.ERANGE else b""
+    raw = raw_groups(connection)
     return frozenset(int.from_bytes(raw[i : i + 4], sys.byteorder) for i in range(0, len(raw), 4))
+
+
+def raw_groups(connection: socket.socket) -> bytes:
+    """The same as the kernel writes them: four bytes each."""
+    try:
+        return connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * MAX_GROUPS)
+    except OSError as error:
+        return _many_groups(connection) if error.errno == errno.ERANGE else b""
 
 
 def _many_groups(connection: socket.socket) -> bytes:
@@ -81,6 +86,10 @@ class Identity:
         groups = self._groups(policy)
         names = self._names.remembered(self.uid, {self.gid, *groups}) if policy.needs_names else NAMELESS
         return None if names is None else self._found(policy, groups, names, None)
+
+    def credentials(self, policy: AccessPolicy) -> tuple[int, int, int | None, bytes]:
+        """What the kernel says of the peer, as far as `policy` needs it."""
+        return self.uid, self.gid, self.pid, raw_groups(self._socket) if policy.needs_groups else b""
 
     async def resolve(self, policy: AccessPolicy) -> Peer:
         """The peer as far as `policy` needs it; what blocks runs in threads, and names have a deadline."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import socket
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from broker.api.limits import Limits
 from broker.api.listener import Listener
 from broker.core.access import AccessPolicy
 from broker.core.vended import Lease
-from tests.api.conftest import Recorder
+from tests.api.conftest import Broker, Recorder
 from tests.api.fake_backend import STRANGER, FakeBackend, ticket
 
 if TYPE_CHECKING:
@@ -236,11 +237,11 @@ async def test_a_change_ends_it_even_within_a_connection(change: Any, sides: lis
 
 
 async def test_the_rate_limit_holds_on_the_fast_path_too(sides: list[Side]) -> None:
-    limits = Limits(rate_per_second=0.001, rate_burst=6.0, hot_request=0.5)
+    limits = Limits(rate_per_second=0.001, rate_burst=6.0, hot_requests=2)
     side = await taught(a_side(hot=True, limits=limits))  # spends 3 of the 6
     sides.append(side)
-    answer, _ = await side.talk([PLAIN] * 7)
-    assert answer.count(b"HTTP/1.1 200 OK") == 5
+    answer, _ = await side.talk([PLAIN] * 8)
+    assert answer.count(b"HTTP/1.1 200 OK") == 6
     assert answer.count(b"HTTP/1.1 429 ") == 2
 
 
@@ -253,6 +254,21 @@ async def test_expires_in_is_counted_anew_as_the_clock_goes_on(sides: list[Side]
         answer, _ = await side.talk([PLAIN])
         told.append(int(answer.partition(b'"expires_in": ')[2].partition(b",")[0]))
     assert told == [287, 287, 286, 286, 285]
+
+
+async def test_where_a_unit_counts_no_connection_inherits_what_another_was_granted(broker: Broker) -> None:
+    rules: dict[str, tuple[str, ...] | None] = {"front-door": None, "garage": ("unit:sip-gateway.service",)}
+    broker.backend.policy = AccessPolicy(own_uid=STRANGER, tickets=rules)
+    broker.backend.ready = lambda name: ReadyTicket(ticket(name), 1e12, Lease(math.inf))
+    for connections in (1, 2):
+        reader, writer = await asyncio.open_unix_connection(broker.path)
+        for _ in range(3):
+            writer.write(PLAIN)
+            assert b" 200 OK" in await reader.readuntil(b"\r\n\r\n")
+            await reader.readuntil(b"}}")
+        writer.close()
+        await writer.wait_closed()
+        assert sum(call == "ticket" for call, _, _ in broker.backend.asked) == connections
 
 
 async def test_one_uid_teaches_at_most_so_many_blocks_and_the_newest_stay(sides: list[Side]) -> None:
