@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from broker.services.timekeeper import Timekeeper
 
 PATIENCE_SECONDS = 30.0
-REOPEN_SECONDS = 10.0  # how often a file that cannot be used is looked at again
+REOPEN_SECONDS = 5.0  # how often a file that cannot be used is looked at again
 
 
 class Identity:
@@ -275,6 +275,9 @@ class Identity:
         session, before, now = self.session, self.token.failure, self._timekeeper.now()
         noted = None if session is None or isinstance(error, StoreError) else session.failure
         failure = noted or after(error, before, now, runway_seconds=self.token.remaining(now), salt=self.name)
+        if noted is None and self.usable:  # the disk refused the intent: once the token is gone it goes without
+            seconds = min(failure.retry.seconds, self.token.remaining(now))
+            failure = replace(failure, retry=Span(now, seconds))
         if not self.usable:
             failure = delayed(failure, NEVER_SECONDS)
         self.token.fail(failure)
@@ -291,7 +294,9 @@ class Identity:
     # the sweep
 
     def due_in(self, now: Instant) -> float:
-        """Seconds until a refresh should start; infinite where none can."""
+        """Seconds until a refresh should start, or a file be looked at again; infinite where neither can."""
+        if self.blocked is not None:
+            return REOPEN_SECONDS
         if not self.usable:
             return math.inf
         if not self.token.in_flight and self._is_urgent():
@@ -309,7 +314,7 @@ class Identity:
         """Start what is due, save what could not be saved, read what could not be read, warn of an end."""
         if self.blocked is not None and (now.since(self._reopened or now) or math.inf) >= REOPEN_SECONDS:
             await self._reopen(now)
-        if self.due_in(now) <= 0:
+        if self.usable and self.due_in(now) <= 0:
             self.token.start()
         if self.journal.unsaved:
             with contextlib.suppress(StoreUnavailable):  # told already, shown in status, tried again at the next sweep

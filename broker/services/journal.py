@@ -41,6 +41,7 @@ class Journal:
         self.saved: Instant | None = None
         self.trouble: StoreUnavailable | None = None
         self.put_back: str | None = None
+        self.age_at_start: float | None = None
 
     @property
     def session(self) -> Session | None:
@@ -71,8 +72,10 @@ class Journal:
         if content is None:
             return
         session, self.saved, self._saves = decode_session(content)
+        now = self._now()
         with self._lock:
-            self._session = recovered(session, self._now())
+            self._session = recovered(session, now)
+            self.age_at_start = now.since(self.saved)
 
     def replace(self, session: Session | None, *, if_epoch: int | None = None) -> None:
         """Begin another login, or none.
@@ -88,7 +91,8 @@ class Journal:
                 self._store.save(self.document, encode_session(session, self._now(), 1))
             self._session, self._saves = session, 1
             self.epoch += 1
-            self._unsaved, self.trouble, self.put_back = False, None, None
+            self._unsaved, self.trouble = False, None
+            self.put_back = self.age_at_start = None
 
     def update(self, login_id: str, change: Callable[[Session], Session], *, must_save: bool = False) -> Session:
         """Apply a change to this very login and save it.

@@ -231,6 +231,23 @@ async def test_after_an_interrupted_refresh_a_restart_rests_before_it_repeats() 
     assert world.provider.seen == ["rt-0", "rt-0"]
 
 
+async def test_a_process_killed_long_into_a_request_rests_all_the_same_when_it_is_back() -> None:
+    world = await logged_in(World())
+
+    def crash() -> None:
+        world.clock.advance(15)
+        raise KeyboardInterrupt
+
+    world.provider.during = crash
+    session = world.identity.session
+    assert session is not None
+    with pytest.raises(KeyboardInterrupt):
+        world.exchange.refresh(session, Secret("rt-0"), 0.0)
+    world.provider.during = lambda: None
+    world.restart()
+    assert world.identity.due_in(world.timekeeper.now()) == world.rest_seconds
+
+
 async def test_an_answer_lost_by_a_strict_provider_ends_in_login_required_with_the_reason_and_no_loop() -> None:
     world = await logged_in(World(strict=True))
     world.provider.outcomes.append("lose")
@@ -321,7 +338,7 @@ async def test_a_refused_application_is_a_config_error_asked_about_slowly() -> N
     failure = world.identity.token.failure
     assert failure is not None
     assert (failure.code, failure.remedy) == (Code.CONFIG_ERROR, Remedy.FIX)
-    assert 5 <= len(world.provider.seen) <= 20
+    assert 5 <= len(world.provider.seen) <= 6 * HOUR / 300
     assert world.identity.usable
 
 
@@ -548,6 +565,16 @@ async def test_a_restored_backup_is_told_and_explains_the_rejection() -> None:
     assert len(world.events.of("login.restored")) == 1
     assert world.identity.usable
     with pytest.raises(BrokerError, match="older copy"):
+        await world.identity.refresh_now()
+
+
+async def test_a_whole_state_directory_from_a_backup_explains_the_rejection_by_its_age() -> None:
+    world = await logged_in(World(strict=True))
+    old = dict(world.store.documents)
+    await world.pass_time(3 * HOUR)
+    world.store.documents = old
+    world.restart()
+    with pytest.raises(BrokerError, match="saved 3 hours before this start"):
         await world.identity.refresh_now()
 
 
