@@ -91,6 +91,11 @@ class Refreshable(Generic[V]):
         left = self.value.life.remaining(now)
         return 0.0 if left is None else max(0.0, left - self._windows(self.value).mandatory_seconds)
 
+    def available_for(self, now: Instant) -> float:
+        """Seconds of validity that a caller would get now; 0 where nothing would be handed out."""
+        value = self.usable(now)
+        return 0.0 if value is None else value.life.remaining(now) or 0.0
+
     def usable(self, now: Instant, min_validity_seconds: float = 0.0) -> V | None:
         """The value, if it may be handed out with at least so much left."""
         if self.value is None or self.freshness(now) not in {Freshness.FRESH, Freshness.STALE}:
@@ -191,7 +196,7 @@ class Refreshable(Generic[V]):
     def _refuse_the_impossible(self, min_validity_seconds: float) -> None:
         held = self.value
         if held is not None and min_validity_seconds > held.life.span.seconds:
-            left = self.remaining(self._now())
+            left = self.available_for(self._now())
             life = round(held.life.span.seconds)
             raise ShortValidity(
                 f"{self.what}: lives {life} s, asked for {min_validity_seconds:.0f} s",
@@ -262,7 +267,7 @@ class Refreshable(Generic[V]):
     def _reason(self, now: Instant, value: V | None, min_validity_seconds: float) -> Exception:
         if value is not None:
             return Unchanged()
-        left = self.remaining(now)
+        left = self.available_for(now)
         if left > 0:
             asked = f"{self.what}: {left:.0f} s left, asked for {min_validity_seconds:.0f} s"
             return ShortValidity(asked, available_for_seconds=left)

@@ -182,7 +182,7 @@ class TicketService:
         if life is not None and min_validity_seconds > life:
             raise ShortValidity(
                 f"ticket {self.name}: lives {life:.0f} s, asked for {min_validity_seconds:.0f} s",
-                available_for_seconds=self.ref.remaining(now),
+                available_for_seconds=self.ref.available_for(now),
                 hint=f"ask for less than {life:.0f} s",
             )
 

@@ -68,10 +68,11 @@ class CountingIssuer:
 
 
 class NoDisk:
-    """ports.Store that keeps the last of each document."""
+    """ports.Store that keeps the last of each document; `provider` is what outlives a restart at the cloud's side."""
 
     def __init__(self) -> None:
         self.documents: dict[str, bytes] = {}
+        self.provider: FakeProvider | None = None
 
     def load(self, name: str) -> bytes | None:
         return self.documents.get(name)
@@ -124,6 +125,7 @@ class World:
         tickets: Iterable[TicketConfig],
         *,
         planner: Callable[[Any], Planner] | None = None,
+        worker: Any = None,
         store: NoDisk | None = None,
         events: Any = None,
         **api: Any,
@@ -134,47 +136,52 @@ class World:
         self.sweeps = 0
         self.store = store or NoDisk()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._bugs: list[BaseException | None] = []
         self._woken = asyncio.Event()
         events = events or NoEvents()
         self.timekeeper = Timekeeper(clock, events)
-        worker = InlineWorker()
+        worker = worker or InlineWorker()
+        self.publisher = FakePublisher()
         self.around = Surroundings(
             store=self.store,
             worker=worker,
-            exchanges=worker,
+            exchanges=InlineWorker(),
             timekeeper=self.timekeeper,
             events=events,
-            publisher=FakePublisher(),
+            publisher=self.publisher,
             spawn=self._spawn,
             rest_seconds=5.0,
             wake=self._woken.set,
         )
         config: AccountConfig = an_account(**api)
-        provider: Any = FakeProvider(clock)  # type: ignore[arg-type]  # it reads true_seconds, which both clocks have
-        self.account: Account = make_account(config, Cloud(provider, FakeVerifier(), issuer), self.around)
+        if self.store.provider is None:
+            self.store.provider = FakeProvider(clock)  # type: ignore[arg-type]  # both clocks have true_seconds
+        self.provider = self.store.provider
+        self.account: Account = make_account(config, Cloud(self.provider, FakeVerifier(), issuer), self.around)
         if planner is not None:
             self.account.planner = planner(self.account.book)
         self.tickets = list(tickets)
         self.accounts = {config.name: self.account}
-        logins = Logins({}, timekeeper=self.timekeeper, events=events, window=NoWindow())
+        self.logins = Logins({}, timekeeper=self.timekeeper, events=events, window=NoWindow())
         self.maintenance = Maintenance(
-            lambda: self.accounts, logins=logins, timekeeper=self.timekeeper, events=events, longest_seconds=900.0
+            lambda: self.accounts, logins=self.logins, timekeeper=self.timekeeper, events=events, longest_seconds=900.0
         )
 
     def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
 
-    async def open(self) -> None:
-        """Log in, and begin to sweep."""
+    async def open(self, *, login: bool = True) -> None:
+        """Open the state, log in unless there is a login, and begin to sweep."""
         identity = self.account.identity
         identity.open()
         self.account.book.open()
         identity.adopt()
         set_tickets(self.account, self.tickets, self.around)
-        await identity.finish_login(await identity.begin_login(), {"code": "good"})
+        if login and identity.session is None:
+            await identity.finish_login(await identity.begin_login(), {"code": "good"})
         self.sweeping = self._spawn(self._sweep())
 
     async def _sweep(self) -> None:
@@ -189,10 +196,18 @@ class World:
                 continue
 
     async def close(self) -> None:
-        """End everything."""
+        """End everything. Raises: whatever a task of ours raised."""
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ends = await asyncio.gather(*self._tasks, return_exceptions=True)
+        bugs = [end for end in [*self._bugs, *ends] if isinstance(end, Exception)]
+        if bugs:
+            raise bugs[0]
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._bugs.append(task.exception())
 
     def door(self, number: int) -> TicketService:
         """The service of a door."""
