@@ -400,6 +400,7 @@ class App:
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._flights.discard(task)
         self._tell_status()
+        self._wake()  # when the next attempt is due is known only now
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
