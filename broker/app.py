@@ -31,18 +31,22 @@ from broker.adapters.worker import ThreadWorker
 from broker.api.endpoint import adopt_socket, bind_socket
 from broker.api.limits import Limits, raise_descriptor_limit
 from broker.api.listener import Listener
+from broker.api.metrics_listener import MetricsListener
 from broker.config.changes import describe_changes, in_force_after_reload
 from broker.config.file import find_config_file, read_config
 from broker.config.warnings import config_warnings
 from broker.errors import BrokerError, ConfigError, StoreError
 from broker.heartbeat import Heartbeat
 from broker.login_window import RedirectWindow, check_free
+from broker.services.counters import Counters
+from broker.services.counting import counted
 from broker.services.desk import Desk
 from broker.services.fleet import Account, Cloud, Surroundings
 from broker.services.homes import Homes
 from broker.services.logins import Logins
 from broker.services.maintenance import Maintenance
 from broker.services.probe import Prober
+from broker.services.reminders import Reminders
 from broker.services.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
@@ -69,12 +73,14 @@ class Fanout:
     def __init__(self, log: StandardLog) -> None:
         self.log = log
         self.hooks = Hooks((), on_failure=self._hook_failed)
+        self.counters = Counters()
         self.loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
 
     def emit(self, event: str, **facts: object) -> None:
         """Tell everybody who listens; from any thread, for the steps in the worker tell things, too."""
         self.log.emit(event, **facts)
+        self.counters.hear(event, facts)
         if self.loop is None or threading.get_ident() == self._thread:
             self.hooks.emit(event, **facts)
         else:
@@ -89,6 +95,7 @@ class Fanout:
         self.log.emit("request.failed", detail=type(error).__name__, traceback=crash_report(error))
 
     def _hook_failed(self, event: str, detail: str) -> None:
+        self.counters.hear("hook.failed", {})
         self.log.emit("hook.failed", hook_event=event, detail=detail)
 
 
@@ -121,6 +128,7 @@ class App:
         self._flights: set[asyncio.Task[None]] = set()
         self._retired: list[Cloud] = []
         self._told_status = ""
+        self._reminders = Reminders(self._events)
         self._state_retry_at = 0.0
 
     # start
@@ -147,7 +155,9 @@ class App:
             reload=self.reload,
             prober=Prober(self._issuer_for, timekeeper=self._timekeeper, events=self._events),
             homes=Homes(self._catalogue_for, timekeeper=self._timekeeper),
+            counters=self._events.counters,
         )
+        self._metrics = MetricsListener(self._desk.metrics)
         self._desk.accounts_by_name = self._accounts
         self._maintenance = Maintenance(
             lambda: self._accounts, logins=self._logins, timekeeper=self._timekeeper, events=self._events
@@ -207,6 +217,7 @@ class App:
             for name, account in config.accounts.items()
             if name not in self._accounts or self._accounts[name].config != account
         }
+        await self._metrics.move(config.metrics.listen)
         self._events.log.configure(config.log.level, config.log.format)
         targets = {name: ticket.publish for name, ticket in config.tickets.items() if ticket.publish is not None}
         await self._withdraw_others(config)
@@ -281,7 +292,8 @@ class App:
             self._events.emit("config.warned", file=config.file, detail=warning)
 
     def _make_cloud(self, config: AccountConfig) -> Cloud:
-        return (self._parts.make_cloud or assembly.real_cloud)(config, self._clock)
+        cloud = (self._parts.make_cloud or assembly.real_cloud)(config, self._clock)
+        return counted(cloud, config.name, self._events.counters)
 
     async def _issuer_for(self, config: AccountConfig) -> TicketIssuer:
         """A way to the call-in operation under other settings, for a probe."""
@@ -311,12 +323,16 @@ class App:
         await self._shut_down(ticking, telling)
 
     async def _sweep(self) -> float:
+        self._events.counters.swept(self._monotonic())
         await self._undegrade()
         due = await self._maintenance.sweep()
+        due = min(due, self._reminders.look(self._desk.attention, self._timekeeper.now()))
         self._tell_status()
         await self._heartbeat.beat()
         every = self._heartbeat.every_seconds
-        return due if every is None else min(due, every)
+        due = due if every is None else min(due, every)
+        self._events.counters.next_sweep_at(self._monotonic() + due)
+        return due
 
     def _wake(self) -> None:
         self._ticker.wake()
@@ -353,6 +369,7 @@ class App:
         ticking.cancel()
         await asyncio.wait({ticking})
         await self._logins.close()
+        await self._metrics.stop()
         await asyncio.gather(self._listener.stop(), self._end_flights())
         for account in self._accounts.values():
             with contextlib.suppress(BrokerError):  # told when it began to fail

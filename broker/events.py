@@ -60,7 +60,7 @@ EVENTS: dict[str, Event] = {
     "login.required": _event("error", f"account {_FAILURE}", hooks=True),
     "login.ending": _event("warning", "account threshold login_left_seconds expires_at detail", hooks=True),
     "login.expired": _event("info", "account"),
-    "login.renewed": _event("info", "account generation login_left_seconds"),
+    "login.renewed": _event("info", "account generation login_left_seconds", hooks=True),
     "login.dropped": _event("warning", "account detail"),
     "login.restored": _event("warning", "account detail"),
     "logout.done": _event("info", "account uid", hooks=True),
@@ -70,7 +70,7 @@ EVENTS: dict[str, Event] = {
     "id_token.refresh_ambiguous": _event("warning", f"account {_FAILURE}"),
     "id_token.served": _event("info", f"account {_PEER} {_LIFE}"),
     # tickets
-    "ticket.issued": _event("info", f"ticket account {_LIFE}", hooks=True),
+    "ticket.issued": _event("info", f"ticket account {_LIFE}"),
     "ticket.issue_failed": _event("warning", f"ticket account {_FAILURE}"),
     "ticket.served": _event("info", f"ticket account {_PEER} {_LIFE}"),
     "ticket.refused": _event("warning", f"ticket account {_PEER} {_FAILURE}"),
@@ -85,6 +85,9 @@ EVENTS: dict[str, Event] = {
     "quota.replenished": _event("info", "account used quota", hooks=True),
     "quota.reserve_reached": _event("warning", "account used quota reserve retry_after_seconds", hooks=True),
     "plan.changed": _event("info", "account detail"),
+    # what a person must do, told again
+    "problem.found": _event("error", f"subject {_FAILURE}", hooks=True),
+    "problem.standing": _event("warning", f"subject count elapsed_seconds {_FAILURE}", hooks=True),
     # the clock
     "clock.stepped": _event("warning", "step_seconds", hooks=True),
     "clock.skewed": _event("warning", "skew_seconds", hooks=True),

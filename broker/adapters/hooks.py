@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from broker.adapters.disk import in_words
+from broker.adapters.hook_words import sentence
 from broker.events import check
 
 if TYPE_CHECKING:
@@ -54,9 +55,12 @@ class Hooks:
         if not self.command or not check(event, facts).hooks:
             return
         variables = {f"BROKER_{name.upper()}": _text(value) for name, value in facts.items() if value is not None}
-        subject = (event, "/".join(variables.get(f"BROKER_{kind}", "") for kind in ("ACCOUNT", "TICKET", "DOCUMENT")))
+        subject = (
+            event,
+            "/".join(variables.get(f"BROKER_{kind}", "") for kind in ("ACCOUNT", "TICKET", "DOCUMENT", "SUBJECT")),
+        )
         self._waiting.pop(subject, None)  # the newer one goes to the end: the order is that of the newest news
-        self._waiting[subject] = {"BROKER_EVENT": event, **variables}
+        self._waiting[subject] = {"BROKER_EVENT": event, "BROKER_TEXT": _text(sentence(event, facts)), **variables}
         if len(self._waiting) > self._longest_queue:
             oldest = next(iter(self._waiting))
             del self._waiting[oldest]

@@ -152,6 +152,13 @@ class HooksConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """[metrics]; `listen` is "HOST:PORT" for GET /metrics over TCP, "" means on the Unix socket only."""
+
+    listen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """[log]."""
 
@@ -171,6 +178,7 @@ class Config:
     tickets: Mapping[str, TicketConfig] = field(default_factory=dict)
     login: LoginConfig = field(default_factory=LoginConfig)
     hooks: HooksConfig = field(default_factory=HooksConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
 

@@ -129,6 +129,23 @@ def listen_address(value: object) -> str:
     return written
 
 
+def metrics_address(value: object) -> str:
+    """HOST:PORT of an address of this machine, any of them, or "" for none."""
+    if value == "":
+        return ""
+    written = text(value)
+    host, _, port = written.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    fine = port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _LARGEST_PORT
+    try:
+        fine = fine and (ipaddress.ip_address(bare).version == 6) == host.startswith("[")  # noqa: PLR2004
+    except ValueError:
+        fine = False
+    if not fine:
+        raise Refused(("is no ADDRESS:PORT", 'write it like "127.0.0.1:9464" or "[::1]:9464", or "" for none'))
+    return written
+
+
 def path_template(value: object) -> str:
     """The path of the operation: {plant_id} and {device_id} are filled in, no other braces."""
     written = text(value).lstrip("/")

@@ -30,7 +30,7 @@ def describe_changes(old: Config, new: Config) -> list[str]:
         "account", old.accounts, new.accounts, gone="removed; its sealed login stays in the state directory"
     )
     lines += _named("ticket", old.tickets, new.tickets, gone="removed")
-    for section in ("login", "hooks", "log"):
+    for section in ("login", "hooks", "metrics", "log"):
         lines += _section(section, getattr(old, section), getattr(new, section))
     return lines
 

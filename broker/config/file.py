@@ -20,6 +20,7 @@ from broker.config import (
     HooksConfig,
     LogConfig,
     LoginConfig,
+    MetricsConfig,
     OAuthConfig,
     PublishConfig,
     SocketConfig,
@@ -34,6 +35,7 @@ from broker.config.keys import (
     HOOKS,
     LOG,
     LOGIN,
+    METRICS,
     OAUTH,
     PUBLISH,
     SOCKET,
@@ -141,11 +143,13 @@ class _Reading:
         tickets = self._tickets()
         login = LoginConfig(**self._plain("login", LOGIN))
         hooks = HooksConfig(**self._plain("hooks", HOOKS))
+        metrics = MetricsConfig(**self._plain("metrics", METRICS))
         log = LogConfig(**self._plain("log", LOG))
         self._top.close()
         if state is None or self._top.problems.lines:
             return None
-        parts = {"accounts": accounts, "tickets": tickets, "login": login, "hooks": hooks, "log": log, **access}
+        parts = {"accounts": accounts, "tickets": tickets, "login": login, "hooks": hooks, **access}
+        parts |= {"metrics": metrics, "log": log}
         return Config(file=self._top.problems.file, socket=socket, state=state, **parts)
 
     def _plain(self, key: str, parsers: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from broker.config.addresses import (
     issuer_url,
     json_pointer,
     listen_address,
+    metrics_address,
     parameters,
     path_template,
     redirect_uri,
@@ -137,6 +138,7 @@ TICKET: dict[str, Parser] = {
 }
 PUBLISH: dict[str, Parser] = {"path": absolute_path, "mode": mode, "group": system_name, "format": publish_format}
 LOGIN: dict[str, Parser] = {"listen": listen_address}
+METRICS: dict[str, Parser] = {"listen": metrics_address}
 HOOKS: dict[str, Parser] = {"command": command}
 LOG: dict[str, Parser] = {
     "level": one_of(("debug", "info", "warning", "error")),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from broker.core.vended import ReadyTicket, VendedIdToken, VendedTicket
 from broker.errors import BrokerError, UnknownAccount, UnknownTicket
 from broker.services import report
+from broker.services.attention import attention
 from broker.services.metrics import exposition
 from broker.services.refreshable import Unchanged
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from broker.core.session import HeldToken
     from broker.services.account import Account
     from broker.services.book import HeldTicket
+    from broker.services.counters import Counters
     from broker.services.homes import Homes
     from broker.services.logins import Logins
     from broker.services.probe import Prober
@@ -46,6 +48,7 @@ class Desk:
         reload: Callable[[], Awaitable[Row]],
         prober: Prober,
         homes: Homes,
+        counters: Counters,
     ) -> None:
         self.accounts_by_name: dict[str, Account] = {}
         self.policy: AccessPolicy | None = None
@@ -57,6 +60,7 @@ class Desk:
         self._reload = reload
         self._prober = prober
         self._homes = homes
+        self._counters = counters
 
     def tell(self, fact: str, value: object) -> None:
         """Add a fact about the process to the status."""
@@ -102,6 +106,9 @@ class Desk:
             )
         except Unchanged:
             return None
+        except BrokerError as error:
+            self._counters.add("eliot_broker_vends", ticket=name, result=str(error.code))
+            raise
         finally:
             if service.config.single_use:
                 self._wake()
@@ -300,7 +307,12 @@ class Desk:
             trouble = account.identity.journal.trouble or account.book.trouble
             if trouble is not None:
                 told.append({"subject": f"state of {account.config.name}", **report.problem_fields(trouble)})
-        return told
+        known = {(row["subject"], row["code"]) for row in told}
+        return told + [row for row in self.attention() if (row["subject"], row["code"]) not in known]
+
+    def attention(self) -> list[Row]:
+        """What a person must do, whether or not a ticket is still in hand."""
+        return attention(self.accounts_by_name.values(), self.degraded, self._timekeeper.now())
 
     def readiness(self) -> tuple[bool, Row]:
         """Whether every ticket that is kept warm can be had, each with its reason."""
@@ -316,7 +328,9 @@ class Desk:
 
     def metrics(self) -> str:
         """The OpenMetrics text."""
-        return exposition(self.status())
+        usable = self.degraded is None
+        told: Row = self.status() if usable else {"tickets": [], "accounts": [], "clock": {"skew_seconds": None}}
+        return exposition(told, self._counters, usable=usable)
 
     # finding
 

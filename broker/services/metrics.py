@@ -5,7 +5,12 @@ Knows no library and no service. The one invariant: no label carries a secret or
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from broker.services.counters import COUNTERS
+
+if TYPE_CHECKING:
+    from broker.services.counters import Counters
 
 Row = dict[str, Any]
 
@@ -20,7 +25,7 @@ GAUGES: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
-def exposition(status: Row) -> str:
+def exposition(status: Row, counters: Counters, *, usable: bool = True) -> str:
     """All metrics, ending in the EOF line (OpenMetrics 1.0)."""
     rows = {"ticket": status["tickets"], "account": status["accounts"]}
     lines: list[str] = []
@@ -42,7 +47,21 @@ def exposition(status: Row) -> str:
     skew = status["clock"]["skew_seconds"]
     lines += ["# TYPE eliot_broker_clock_skew_seconds gauge", "# UNIT eliot_broker_clock_skew_seconds seconds"]
     lines += [] if skew is None else [f"eliot_broker_clock_skew_seconds {skew}"]
+    config = "eliot_broker_configuration_usable"
+    lines += [f"# TYPE {config} gauge", f"# HELP {config} 0 while every request is refused for the configuration."]
+    lines.append(f"{config} {int(usable)}")
+    lag = "eliot_broker_sweep_lag_seconds"
+    lines += [f"# TYPE {lag} gauge", f"# UNIT {lag} seconds", f"# HELP {lag} How late the last sweep began."]
+    lines.append(f"{lag} {counters.sweep_lag_seconds:.3f}")
+    for name, text in COUNTERS.items():
+        lines += [f"# TYPE {name} counter", f"# HELP {name} {text}"]
+        lines += [f"{name}_total{_labels(labels)} {count}" for labels, count in counters.of(name)]
     return "\n".join([*lines, "# EOF", ""])
+
+
+def _labels(labels: dict[str, str]) -> str:
+    inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+    return f"{{{inside}}}" if inside else ""
 
 
 def _field(row: Row, path: str) -> int | None:

@@ -62,7 +62,7 @@ async def test_the_environment_has_the_facts_and_nothing_that_is_not_its_busines
     hooks.emit("login.required", account="home", code=None, detail=Secret("hunter2"))
     await hooks.drain()
     assert set(told.lines[0].split()) - {"_", "SHLVL", "OLDPWD"} == {
-        "BROKER_ACCOUNT", "BROKER_DETAIL", "BROKER_EVENT", "HOME", "PATH", "PWD",
+        "BROKER_ACCOUNT", "BROKER_DETAIL", "BROKER_EVENT", "BROKER_TEXT", "HOME", "PATH", "PWD",
     }  # fmt: skip
     assert told.lines[1] == repr(Secret("hunter2"))
 

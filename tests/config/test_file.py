@@ -62,7 +62,7 @@ def test_the_error_is_one_readable_block(place: Place) -> None:
     place.write("broker.toml", "a = 1\n[b]\n")
     with pytest.raises(ConfigError) as caught:
         read_config(place.file, place.environ, user_id=1000)
-    known = "known here: access, accounts, hooks, log, login, socket, state, tickets"
+    known = "known here: access, accounts, hooks, log, login, metrics, socket, state, tickets"
     assert str(caught.value) == (
         "the configuration cannot be used, 2 problems:\n"
         f"  {place.file}: a: is unknown; {known}\n"

@@ -35,6 +35,7 @@ SECTIONS: list[tuple[type, tuple[str, ...]]] = [
     (types.PublishConfig, ("tickets", "front-door", "publish")),
     (types.LoginConfig, ("login",)),
     (types.HooksConfig, ("hooks",)),
+    (types.MetricsConfig, ("metrics",)),
     (types.LogConfig, ("log",)),
 ]
 
@@ -81,6 +82,7 @@ def test_the_parsers_have_every_field_of_the_dataclasses() -> None:
         (types.PublishConfig, keys.PUBLISH),
         (types.LoginConfig, keys.LOGIN),
         (types.HooksConfig, keys.HOOKS),
+        (types.MetricsConfig, keys.METRICS),
         (types.LogConfig, keys.LOG),
     ]
     for kind, parsers in pairs:
@@ -101,7 +103,17 @@ def test_what_stands_in_the_manual_unswitched_is_the_default_of_the_code(place: 
         "directory",
         "path",
     }
-    for part in (config.socket, account, account.oauth, account.api, ticket, config.login, config.hooks, config.log):
+    for part in (
+        config.socket,
+        account,
+        account.oauth,
+        account.api,
+        ticket,
+        config.login,
+        config.hooks,
+        config.metrics,
+        config.log,
+    ):
         for field in fields(part):
             default = field.default if field.default_factory is MISSING else field.default_factory()
             if default is not MISSING:

@@ -1,0 +1,115 @@
+"""Told in time: a real daemon runs a real hook for each of the six kinds of news, and the examples deliver it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.adapters.hook_words import SENTENCES, sentence
+from broker.client import Problem
+from broker.events import EVENTS
+from broker.sandbox import CloudThread, api_fault
+from tests.e2e.daemon import ROOT, Daemon, account, ticket
+from tests.e2e.waiting import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOOK = """#!/bin/sh
+printf '%s|%s|%s\\n' "$BROKER_EVENT" "${BROKER_ACCOUNT:-}${BROKER_TICKET:-}" "$BROKER_TEXT" >> "$(dirname "$0")/told"
+"""
+EXAMPLES = ROOT / "config" / "hooks"
+
+
+class News:
+    """What the hook was told."""
+
+    def __init__(self, directory: Path) -> None:
+        self.script = directory / "hook.sh"
+        self.script.write_text(HOOK)
+        self.script.chmod(0o755)
+        self.file = directory / "told"
+
+    def of(self, event: str) -> list[str]:
+        lines = self.file.read_text().splitlines() if self.file.exists() else []
+        return [line for line in lines if line.startswith(f"{event}|")]
+
+    def wait(self, event: str, count: int = 1) -> str:
+        until(lambda: len(self.of(event)) >= count, seconds=20, what=lambda: f"{event}: {self.file.read_text()}")
+        return self.of(event)[-1]
+
+
+@pytest.mark.slow
+def test_each_kind_of_news_reaches_the_hook_with_what_to_do(tmp_path: Path) -> None:
+    news = News(tmp_path)
+    hooks = f'[hooks]\ncommand = ["{news.script}"]\n'
+    with CloudThread() as cloud, Daemon(tmp_path, account(cloud, tmp_path) + ticket() + hooks) as daemon:
+        assert "eliot-broker why front-door" in news.wait("ticket.unavailable")
+        daemon.login(cloud)
+        assert "logged in to home" in news.wait("login.completed")
+        assert "can be had again" in news.wait("ticket.recovered")
+        cloud.script.add("call_in", api_fault("quota"), times=1)
+        held = daemon.client.ticket("front-door", wait=10)
+        with pytest.raises(Problem):
+            daemon.client.refuse("front-door", held.generation)
+        assert "no call for 25" in news.wait("quota.exhausted")
+        cloud.revoke()
+        with pytest.raises(Problem):
+            daemon.client.refresh("home")
+        assert "run: eliot-broker login home" in news.wait("login.required")
+    assert "eyJ" not in news.file.read_text()
+
+
+@pytest.mark.slow
+def test_a_key_that_is_refused_is_told_while_the_last_ticket_is_still_valid(tmp_path: Path) -> None:
+    news = News(tmp_path)
+    hooks = f'[hooks]\ncommand = ["{news.script}"]\n'
+    with CloudThread() as cloud, Daemon(tmp_path, account(cloud, tmp_path) + ticket() + hooks) as daemon:
+        daemon.login(cloud)
+        held = daemon.client.ticket("front-door", wait=10)
+        cloud.options.change(subscription_keys=set())
+        with pytest.raises(Problem):
+            daemon.client.refuse("front-door", held.generation)
+        assert "subscription key" in news.wait("problem.found")
+        status = daemon.client.status()
+    assert status["tickets"][0]["state"] != "unavailable"
+    assert [row["code"] for row in status["problems"]] == ["config_error"]
+
+
+def test_every_event_of_the_hooks_has_a_sentence_made_of_its_own_facts() -> None:
+    told = {name for name, event in EVENTS.items() if event.hooks}
+    assert told == set(SENTENCES)
+    for name in told:
+        facts = dict.fromkeys(EVENTS[name].facts, "x")
+        assert "?" not in sentence(name, facts).replace("running?", ""), name
+
+
+def test_the_six_kinds_of_news_are_told() -> None:
+    wanted = {"login.required", "login.ending", "login.renewed", "quota.exhausted", "ticket.unavailable"}
+    assert all(EVENTS[name].hooks for name in wanted | {"ticket.recovered"})
+    assert not EVENTS["ticket.issued"].hooks, "every three minutes is no news"
+
+
+@pytest.mark.parametrize("name", ["mail.sh", "ntfy.sh", "home-assistant.sh"])
+def test_an_example_delivers_the_sentence(tmp_path: Path, name: str) -> None:
+    for program in ("sendmail", "curl"):
+        fake = tmp_path / program
+        fake.write_text(f'#!/bin/sh\n{{ printf "%s\\n" "$@"; [ "$1" = -i ] && cat; }} > "{tmp_path}/sent"\nexit 0\n')
+        fake.chmod(0o755)
+    facts = {"BROKER_EVENT": "login.required", "BROKER_ACCOUNT": "home", "BROKER_TEXT": 'say "hush" \\ now'}
+    run = subprocess.run(
+        [EXAMPLES / name, "target"], env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **facts}, check=False, timeout=10
+    )
+    assert run.returncode == 0
+    sent = (tmp_path / "sent").read_text()
+    assert "target" in sent
+    if name == "home-assistant.sh":
+        body = json.loads(next(line for line in sent.splitlines() if line.startswith("{")))
+        assert body == {"event": "login.required", "subject": "home", "text": facts["BROKER_TEXT"]}
+    else:
+        assert facts["BROKER_TEXT"] in sent
+        assert "login.required" in sent
