@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.disk import RealDisk
-from broker.adapters.providers import make_issuer, make_provider
+from broker.adapters.providers import make_provider
 from broker.adapters.state_key import open_key_file
 from broker.adapters.store import SealedStore
 from broker.adapters.worker import ThreadWorker
@@ -19,7 +19,7 @@ from broker.core.redirect import check_state, parameters
 from broker.core.secret import Secret
 from broker.services.fleet import Cloud, Surroundings, make_account
 from broker.services.timekeeper import Timekeeper
-from tests.services.fakes import FakePublisher, Recorder, spawn
+from tests.services.fakes import FakeClock, FakeIssuer, FakePublisher, Recorder, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ class Holder:
             spawn=spawn,
             rest_seconds=0.1,
         )
-        cloud = Cloud(provider, verifier, make_issuer(self.config, self.clock, environ=self._environ))
+        cloud = Cloud(provider, verifier, FakeIssuer(FakeClock()))
         self.identity = make_account(self.config, cloud, around).identity
         self.identity.open()
         self.identity.adopt()
