@@ -13,7 +13,8 @@ import socket
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING
+from asyncio.trsock import TransportSocket
+from typing import TYPE_CHECKING, Any
 
 from broker.api.unit import UnitFinder
 from broker.core.access import Peer
@@ -32,8 +33,23 @@ UNITS = UnitFinder()
 
 def credentials(connection: socket.socket) -> tuple[int, int, int | None]:
     """uid, gid and pid of who called connect(); pid None: not of this pid namespace. Raises: OSError."""
-    pid, uid, gid = UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
+    pid, uid, gid = UCRED.unpack(ask(connection, socket.SO_PEERCRED, UCRED.size))
     return uid, gid, pid or None
+
+
+def ask(connection: Any, option: int, length: int) -> bytes:
+    """The value of a socket option. Raises: OSError.
+
+    uvloop's stand-in for a socket copies the descriptor at each call, which costs as much as the whole answer: there
+    the descriptor is borrowed.
+    """
+    if isinstance(connection, (socket.socket, TransportSocket)):
+        return bytes(connection.getsockopt(socket.SOL_SOCKET, option, length))
+    borrowed = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=connection.fileno())
+    try:
+        return borrowed.getsockopt(socket.SOL_SOCKET, option, length)
+    finally:
+        borrowed.detach()
 
 
 def supplementary_groups(connection: socket.socket) -> frozenset[int]:
@@ -45,7 +61,7 @@ def supplementary_groups(connection: socket.socket) -> frozenset[int]:
 def raw_groups(connection: socket.socket) -> bytes:
     """The same as the kernel writes them: four bytes each."""
     try:
-        return connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * MAX_GROUPS)
+        return ask(connection, SO_PEERGROUPS, 4 * MAX_GROUPS)
     except OSError as error:
         return _many_groups(connection) if error.errno == errno.ERANGE else b""
 
