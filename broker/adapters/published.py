@@ -103,7 +103,7 @@ def _replace(directory: int, target: PublishConfig, content: bytes) -> None:
     descriptor = os.open(draft, flags, 0o600, dir_fd=directory)
     try:
         if target.group is not None:
-            os.fchown(descriptor, -1, _group_id(target.group))
+            _give_to(descriptor, _group_id(target.group), target)
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(content)
         os.fchmod(descriptor, target.mode)
@@ -117,6 +117,20 @@ def _replace(directory: int, target: PublishConfig, content: bytes) -> None:
         raise
     finally:
         os.close(descriptor)
+
+
+def _give_to(descriptor: int, group_id: int, target: PublishConfig) -> None:
+    """A set-group-id directory has done it already; the service's sandbox leaves no other way."""
+    if os.fstat(descriptor).st_gid == group_id:
+        return
+    try:
+        os.fchown(descriptor, -1, group_id)
+    except PermissionError:
+        raise StoreUnavailable(
+            f"{target.path} cannot be given to group {target.group}; nothing was published",
+            hint=f"a directory of that group does it: chgrp {target.group} {target.path.parent}; "
+            f"chmod g+s {target.path.parent} (below /run/eliot-broker: eliot-broker units --install)",
+        ) from None
 
 
 def _group_id(group: str) -> int:

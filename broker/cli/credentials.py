@@ -15,7 +15,7 @@ from broker.cli.failures import Failure
 from broker.core.secret import Secret
 from broker.units.installation import STATE_KEY, SYSTEM_CONFIG, credential_names, read_document
 from broker.units.placing import PlacingError
-from broker.units.sealing import existing_state_key, new_state_key, protected_by, seal, sealed_path
+from broker.units.sealing import existing_state_key, new_state_key, protected_by, seal, sealed_path, trouble_with
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     directory = Path(args.directory)
     if args.list:
         return _list(args, terminal, credential_names(document), directory)
+    if args.check:
+        return _check(args, terminal, credential_names(document), directory)
     names = args.names or [name for name in credential_names(document) if not sealed_path(directory, name).exists()]
     told = {}
     for name in names:
@@ -76,6 +78,30 @@ def _list(args: argparse.Namespace, terminal: Terminal, names: tuple[str, ...], 
     else:
         terminal.result("\n".join(f"{name}: {key or 'not sealed'}" for name, key in told.items()))
     return exit_codes.DONE
+
+
+def _check(args: argparse.Namespace, terminal: Terminal, names: tuple[str, ...], directory: Path) -> int:
+    """Whether systemd can open what is sealed, here and now; one that is missing is the broker's to tell."""
+    troubles = {}
+    for name in names:
+        if not sealed_path(directory, name).exists():
+            continue
+        try:
+            trouble = trouble_with(name, directory)
+        except PlacingError as error:
+            raise Failure(str(error), exit_codes.UNEXPECTED) from None
+        if trouble is not None:
+            troubles[name] = trouble
+    if args.json:
+        terminal.document({"cannot_be_opened": troubles})
+    if not troubles:
+        return exit_codes.DONE
+    raise Failure(
+        f"{len(troubles)} of {len(names)} sealed credentials cannot be opened, and so the service cannot start",
+        exit_codes.USAGE,
+        details=[f"credential {name} in {sealed_path(directory, name)}: {why}" for name, why in troubles.items()],
+        hint="was it changed, or sealed on another machine? seal it anew: eliot-broker credentials NAME",
+    )
 
 
 def _protection(path: Path) -> str | None:

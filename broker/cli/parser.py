@@ -178,6 +178,7 @@ def _units(parser: argparse.ArgumentParser) -> None:
 def _credentials(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="which; default: all of broker.toml not sealed yet")
     parser.add_argument("--list", action="store_true", help="only show what is sealed, and by which key")
+    parser.add_argument("--check", action="store_true", help="only try whether systemd can open what is sealed")
     parser.add_argument(
         "--with-key", metavar="KEY", default="auto", help="host, tpm2 or host+tpm2 (auto: what is there)"
     )

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from broker.units.installation import Installation
 
 MARK = re.compile(r"@(system|user|\d+|kernel-\d+\.\d+)(?: |$)")
+PLACE = re.compile(r"\{(\w+)\}|\{\{|\}\}")
 SAFE_WORD = re.compile(r"[A-Za-z0-9_./:@=+-]+")
 UNITS = ("eliot-broker.service", "eliot-broker.socket", "eliot-broker-online.service", "eliot-broker-online.target")
+SYSTEM_UNITS = (*UNITS, "eliot-broker-credentials.service")
 CREDENTIAL_PREFIX = "eliot-broker."
 
 
@@ -25,7 +27,7 @@ def render(installation: Installation) -> dict[str, str]:
     """Every file by its path below the root (system) or below the user's configuration directory (--user)."""
     if installation.of_user:
         return {f"systemd/user/{name}": _text(name, installation) for name in UNITS}
-    rendered = {f"etc/systemd/system/{name}": _text(name, installation) for name in UNITS}
+    rendered = {f"etc/systemd/system/{name}": _text(name, installation) for name in SYSTEM_UNITS}
     rendered["etc/sysusers.d/eliot-broker.conf"] = _text("sysusers.conf", installation)
     rendered["etc/tmpfiles.d/eliot-broker.conf"] = _text("tmpfiles.conf", installation)
     return rendered
@@ -38,8 +40,13 @@ def _text(name: str, installation: Installation) -> str:
     for marked in template.splitlines():
         line = _unmarked(marked, installation)
         if line is not None:
-            lines += re.sub(r"\{(\w+)\}", lambda found: values[found[1]], line).splitlines() or [""]
+            lines += _filled(line, values).splitlines() or [""]
     return "\n".join(lines) + "\n"
+
+
+def _filled(line: str, values: dict[str, str]) -> str:
+    """Names in braces become their values, doubled braces single ones."""
+    return PLACE.sub(lambda found: values[found[1]] if found[1] else found[0][0], line)
 
 
 def _unmarked(line: str, installation: Installation) -> str | None:

@@ -68,6 +68,14 @@ def protected_by(sealed: bytes) -> str:
     return KEYS.get(header, f"a key of a kind unknown here ({header})")
 
 
+def trouble_with(name: str, directory: Path) -> str | None:
+    """Why systemd cannot open a sealed credential on this machine; None where it can. Raises: PlacingError."""
+    ended = _run(name, ["systemd-creds", "decrypt", f"--name={name}", str(sealed_path(directory, name)), "-"], b"")
+    if ended.returncode == 0:
+        return None
+    return ended.stderr.decode("utf-8", "replace").strip().splitlines()[-1] if ended.stderr else "no reason was given"
+
+
 def new_state_key() -> Secret:
     """A fresh state key: 256 bits in hex, as the broker makes them itself."""
     return Secret(secrets.token_hex(32))
@@ -86,19 +94,19 @@ def existing_state_key(state_directory: Path) -> Secret | None:
 
 def _encrypt(name: str, secret: Secret, with_key: str) -> bytes:
     command = ["systemd-creds", "encrypt", f"--with-key={with_key}", f"--name={name}", "-", "-"]
+    ended = _run(name, command, secret.reveal().encode("utf-8", "surrogateescape"))
+    if ended.returncode != 0:
+        said = ended.stderr.decode("utf-8", "replace").strip()
+        raise PlacingError(f"credential {name}: systemd-creds failed with {ended.returncode}: {said}")
+    return ended.stdout
+
+
+def _run(name: str, command: list[str], content: bytes) -> subprocess.CompletedProcess[bytes]:
     try:
-        ended = subprocess.run(  # noqa: S603 -- no shell; the secret goes by stdin
-            command,
-            input=secret.reveal().encode("utf-8", "surrogateescape"),
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
+        return subprocess.run(  # noqa: S603 -- no shell; secrets go by pipes
+            command, input=content, capture_output=True, timeout=SECONDS, check=False
         )
     except FileNotFoundError:
         raise PlacingError("systemd-creds is not there: systemd 250 or later is needed to seal credentials") from None
     except subprocess.TimeoutExpired:
         raise PlacingError(f"credential {name}: systemd-creds did not end within {SECONDS} s") from None
-    if ended.returncode != 0:
-        said = ended.stderr.decode("utf-8", "replace").strip()
-        raise PlacingError(f"credential {name}: systemd-creds failed with {ended.returncode}: {said}")
-    return ended.stdout

@@ -33,6 +33,10 @@ def main(words: list[str]) -> None:
             asyncio.run(cloud(Path(directory), int(port)))
         case ["login", directory]:
             login(Path(directory))
+        case ["usurp"]:
+            usurp()
+        case ["cling"]:
+            cling()
         case ["load", clients, kind]:
             load(int(clients), kept=kind == "kept")
         case _:
@@ -59,7 +63,49 @@ def login(directory: Path) -> None:
     client = Client(SOCKET)
     begun = client.login("home")
     client.complete_login("home", follow_login(begun["authorization_url"], directory / "ca.pem"))
-    print(client.ticket("front-door", wait=10).value)
+
+
+def cling() -> None:
+    """A watcher, one that waits for minutes, one whose head never ends, one that asks nothing."""
+    get = "GET /v1/tickets/front-door{} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    asked = {
+        "watch": get.format("/watch"),
+        "wait": get.format("?wait=300"),
+        "half": "GET /healthz HTTP/1.1\r\nHost:",
+        "idle": "",
+    }
+    channels = {}
+    for name, text in asked.items():
+        channels[name] = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        channels[name].settimeout(CLIENT_SECONDS)
+        channels[name].connect(SOCKET)
+        channels[name].sendall(text.encode())
+    first = channels["watch"].recv(65536).decode()
+    print("ready", flush=True)
+    print(json.dumps({name: (first if name == "watch" else "") + rest(channel) for name, channel in channels.items()}))
+
+
+def usurp() -> None:
+    """Take the path away from the broker: a connection is accepted by the kernel and never answered."""
+    Path(SOCKET).unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(SOCKET)
+        Path(SOCKET).chmod(0o666)
+        listening.listen(64)
+        print("ready", flush=True)
+        sys.stdin.read()
+    Path(SOCKET).unlink()
+
+
+def rest(channel: socket.socket) -> str:
+    """All that comes until the end."""
+    pieces = []
+    try:
+        while piece := channel.recv(65536):
+            pieces.append(piece)
+    except ConnectionResetError:
+        pieces.append(b"<reset>")
+    return b"".join(pieces).decode()
 
 
 class Loader(threading.Thread):

@@ -6,13 +6,16 @@ configuration and a valid ticket.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from broker.sandbox import credentials
-from tests.system.lab import SERVICE, Lab
+from tests.system.lab import SERVICE, Lab, LabError
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
@@ -118,11 +121,12 @@ class BrokerLab(Lab):
         """Standard configuration, no drop-ins, running and logged in."""
         self.write("/etc/eliot-broker/broker.toml", CONFIG)
         self.sh(f"rm -rf {DROP_INS}/*.d; systemctl daemon-reload; systemctl start cloud.service eliot-broker.socket")
+        self.sh(f"! systemctl -q is-active {SERVICE} || systemctl reload {SERVICE}", status=None)
         self.control("clear")
-        state = self.show(SERVICE, "ActiveState", "DropInPaths")
-        if state["ActiveState"] != "active" or self.get("/readyz")[0] != 200:
-            self.sh(f"systemctl restart {SERVICE}")
-            self.agent("login /srv/cloud")
+        self.control("options", '{"gateway_online": true}')
+        if self.show(SERVICE, "ActiveState")["ActiveState"] != "active" or self.get("/readyz")[0] != 200:
+            self.sh(f"systemctl stop {SERVICE}; rm -rf /var/lib/eliot-broker/*; systemctl restart {SERVICE}")
+            self.log_in()
 
     def control(self, action: str, document: str = "{}") -> None:
         """Change the cloud's weather."""
@@ -130,6 +134,30 @@ class BrokerLab(Lab):
             "curl -sf --cacert /srv/cloud/ca.pem -H 'Content-Type: application/json' "
             f"-d '{document}' https://127.0.0.1:{CLOUD_PORT}/__sandbox/{action}"
         )
+
+    def add_user(self, name: str, group: str) -> None:
+        """A user who is in a group, both made where they are not there."""
+        self.sh(f"getent group {group} >/dev/null || groupadd -r {group}")
+        self.sh(f"id -u {name} >/dev/null 2>&1 || useradd -r -G {group} {name}")
+
+    def log_in(self, *, until_ready: bool = True) -> None:
+        """Log in to `home`, as a person would."""
+        self.agent("login /srv/cloud")
+        if until_ready:
+            self.await_status("/readyz", 200)
+
+    def await_call(self, endpoint: str, *, after: int, seconds: float = 10.0) -> None:
+        """Wait until the cloud has seen more than `after` requests to an endpoint."""
+        deadline = time.monotonic() + seconds
+        while len([call for call in self.cloud_calls() if call["endpoint"] == endpoint]) <= after:
+            if time.monotonic() > deadline:
+                raise LabError(f"no request to {endpoint}")
+
+    def cloud_calls(self) -> list[dict[str, Any]]:
+        """Every request that the cloud saw."""
+        told = self.sh(f"curl -sf --cacert /srv/cloud/ca.pem https://127.0.0.1:{CLOUD_PORT}/__sandbox/calls")
+        calls: list[dict[str, Any]] = json.loads(told)
+        return calls
 
     def drop_in(self, text: str, unit: str = SERVICE) -> None:
         """Add directives to a unit until the next reset."""

@@ -12,7 +12,10 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HERE = Path(__file__).parent
 SDLAB = HERE / "sdlab"
@@ -110,6 +113,25 @@ class Lab:
         while (found := self.show(unit, name)[name]) != value:
             if time.monotonic() > deadline:
                 raise LabError(f"{unit}: {name} is {found}, not {value}\n{self.journal(unit)}")
+
+    def await_restarts(self, unit: str, count: int, seconds: float = 15.0) -> None:
+        """Look until systemd has started a unit again so often. Raises: LabError."""
+        self._await(lambda: int(self.show(unit, "NRestarts")["NRestarts"]) >= count, f"{count} restarts", seconds)
+
+    def await_journal(self, words: str, cursor: str, *, unit: str = SERVICE, seconds: float = 15.0) -> None:
+        """Look until a unit has said this. Raises: LabError."""
+        self._await(lambda: words in self.journal(unit, cursor=cursor), words, seconds)
+
+    def await_file(self, path: str, seconds: float = 15.0) -> str:
+        """Look until there is something in a file; its text. Raises: LabError."""
+        self._await(lambda: self.sh(f"cat {path} 2>/dev/null || true") != "", path, seconds)
+        return self.sh(f"cat {path}")
+
+    def _await(self, holds: Callable[[], bool], what: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > deadline:
+                raise LabError(f"never seen: {what}\n{self.journal()}")
 
     def agent(self, words: str, *, user: str | None = None) -> str:
         """Run one command of agent.py inside."""
