@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from broker.errors import Code
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from broker.api.limits import Limits
     from broker.core.access import Peer
     from broker.core.secret import Secret
@@ -57,12 +59,16 @@ class Window:
 
 
 class Audit:
-    """Tells served and refused requests; `now` is the loop's monotonic time in seconds."""
+    """Tells served and refused requests; `now` is the loop's monotonic time in seconds.
 
-    def __init__(self, events: Events, limits: Limits) -> None:
+    While something is `counting`, `flush` must be called now and then; `wake` asks for it.
+    """
+
+    def __init__(self, events: Events, limits: Limits, wake: Callable[[], None] = lambda: None) -> None:
         self._events = events
         self._burst = limits.audit_burst
         self._window_seconds = limits.audit_window_seconds
+        self._wake = wake
         self._windows: dict[tuple[str, int, str], Window] = {}
 
     def served(self, peer: Peer, now: float, given: Given) -> Window:
@@ -102,6 +108,11 @@ class Audit:
         }
         self._tell(event, window, facts)
 
+    @property
+    def counting(self) -> bool:
+        """Whether some window is not over."""
+        return bool(self._windows)
+
     def flush(self, now: float | None = None) -> None:
         """Tell the counts of windows that are over; None: of all of them."""
         over = [k for k, w in self._windows.items() if now is None or now - w.since >= self._window_seconds]
@@ -117,6 +128,7 @@ class Audit:
             if len(self._windows) >= MAX_WINDOWS:
                 self.flush()
             window = self._windows[key] = Window(now)
+            self._wake()
         return window
 
     def _tell(self, event: str, window: Window, facts: dict[str, object]) -> None:

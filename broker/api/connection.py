@@ -33,6 +33,7 @@ class Connection:
 
     __slots__ = (
         "_limits",
+        "_wake",
         "caller",
         "deadline",
         "front",
@@ -57,6 +58,7 @@ class Connection:
         front: Front,
         limits: Limits,
         now: float,
+        wake: Callable[[], None],
     ) -> None:
         self.transport = transport
         self.front = front
@@ -71,6 +73,7 @@ class Connection:
         self.whole: bytes | None = None
         self.whole_answered = False
         self._limits = limits
+        self._wake = wake
         self.deadline = now + limits.idle_seconds
 
     @property
@@ -103,6 +106,7 @@ class Connection:
         self.whole_answered = plain and self.whole is not None
         self.share.in_flight -= 1
         self.deadline = now + self._limits.idle_seconds
+        self._wake()
 
     def note_requests(self, now: float) -> None:
         """Count the idle time anew where the fast path has answered since: it only counts its requests."""
@@ -118,16 +122,18 @@ class Connection:
             self.deadline = now + self._limits.write_seconds
         else:
             self.deadline = math.inf if self.in_flight is not None else now + self._limits.idle_seconds
+        self._wake()
 
 
 class Connections:
-    """All connections; lets in, counts, and closes the overdue at every tick."""
+    """All connections; lets in, counts, and closes the overdue at every tick. `wake` asks for ticks, while needed."""
 
-    def __init__(self, limits: Limits, monotonic: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, monotonic: Callable[[], float], wake: Callable[[], None]) -> None:
         self.limits = limits
         self.shares = Shares(limits)
         self.refused = 0
         self._monotonic = monotonic
+        self._wake = wake
         self._names = Names(monotonic)
         self._open: set[Connection] = set()
         self._refusing: set[asyncio.Transport] = set()
@@ -142,6 +148,7 @@ class Connections:
     def admit(self, transport: asyncio.Transport, front: Front) -> Connection | None:
         """Let a connection in; None: it was answered 429 and is being closed."""
         now = self._monotonic()
+        self._wake()
         try:
             identity = Identity(transport.get_extra_info("socket"), self._names)
         except OSError:  # gone already
@@ -151,7 +158,7 @@ class Connections:
         if share is None:
             self._turn_away(transport)
             return None
-        connection = Connection(transport, identity, share, front=front, limits=self.limits, now=now)
+        connection = Connection(transport, identity, share, front=front, limits=self.limits, now=now, wake=self._wake)
         self._open.add(connection)
         return connection
 
@@ -166,8 +173,8 @@ class Connections:
         """Forget a connection that was turned away."""
         self._refusing.discard(transport)
 
-    def tick(self) -> None:
-        """Close what is overdue, and what was turned away and did not go."""
+    def tick(self) -> bool:
+        """Close what is overdue, and what was turned away and did not go; whether another tick is needed."""
         now = self._monotonic()
         for connection in self:
             connection.note_requests(now)
@@ -175,6 +182,7 @@ class Connections:
                 connection.transport.abort()
         for transport in tuple(self._refusing):
             transport.abort()
+        return any(connection.deadline < math.inf for connection in self)
 
     def drained(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
         """Done when no connection is open."""

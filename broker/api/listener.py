@@ -57,12 +57,13 @@ class Listener:
         boot: Callable[[], float] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
         self._limits = limits or Limits()
         self._endpoints = tuple(endpoints)
         self._stopping: asyncio.Future[None] = self._loop.create_future()
         self._shelter = Shelter(on_bug)
-        self.connections = Connections(self._limits, self._loop.time)
-        self.audit = Audit(events, self._limits)
+        self.connections = Connections(self._limits, self._loop.time, self._wake)
+        self.audit = Audit(events, self._limits, self._wake)
         self._hot = HotPath(
             backend, self.audit, self.connections, monotonic=self._loop.time, boot=boot or BOOT_CLOCK, wall=WALL_CLOCK
         )
@@ -81,7 +82,6 @@ class Listener:
         )
         self._server = HttpServer(self._dispatcher, self._limits, on_bug)
         self._sockets: list[asyncio.Server] = []
-        self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Begin to accept."""
@@ -89,7 +89,6 @@ class Listener:
             self._sockets.append(
                 await self._loop.create_unix_server(self._front, sock=endpoint.socket, backlog=1024, **OURS_TO_UNLINK)
             )
-        self._tick()
 
     async def stop(self) -> None:
         """Stop accepting, answer what was asked, end the watches, close; bounded by Limits.stop_seconds."""
@@ -145,7 +144,14 @@ class Listener:
     def _front(self) -> Front:
         return Front(self.connections, self._hot, self._server, self._loop.time)
 
+    def _wake(self) -> None:
+        """Tick from now on, for as long as there is something to look at: an idle broker sleeps."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._limits.tick_seconds, self._tick)
+
     def _tick(self) -> None:
-        self.connections.tick()
+        self._timer = None
+        awaited = self.connections.tick()
         self.audit.flush(self._loop.time())
-        self._timer = self._loop.call_later(self._limits.tick_seconds, self._tick)
+        if awaited or self.audit.counting:
+            self._wake()
