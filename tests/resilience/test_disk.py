@@ -1,4 +1,4 @@
-"""The disk full, read-only, failing, forbidden; its files under another key, newer, damaged, restored: real processes."""
+"""The disk full, read-only, failing, forbidden; its files under another key, newer, damaged, restored."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_disk_that_refuses_every_write_is_survived_in_memory_told_and_recovere
         assert broker.account["state"] == "logged_in"
         until(lambda: home.token_requests > asked, seconds=8, what="no refresh although the id token is gone")
         until(lambda: broker.account["unsaved"], seconds=5)
-        assert broker.client.id_token("home", wait=5)
+        assert broker.client.id_token("home", wait=5).value
         home.plan.unlink()
         until(lambda: not broker.account["unsaved"] and not told_of_the_state(broker), seconds=35)
         broker.kill()
@@ -84,18 +84,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
+def fill(disk: Path) -> None:
+    with (disk / "other-peoples-data").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+
+
 @pytest.mark.slow
 def test_on_a_full_disk_a_refresh_is_saved_all_the_same_for_its_place_is_taken_already(
     home: Home, small_disk: Path
 ) -> None:
     with home.broker() as broker:
         broker.login()
-        with (
-            (small_disk / "other-peoples-data").open("wb", buffering=0) as filler,
-            pytest.raises(OSError, match="space"),
-        ):
-            while True:
-                filler.write(bytes(4096))
+        with pytest.raises(OSError, match="space"):
+            fill(small_disk)
         row = broker.refresh()
         assert row["unsaved"] is False
         session = home.session()

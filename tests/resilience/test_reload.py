@@ -1,0 +1,74 @@
+"""Secrets and configuration replaced while the broker runs: what stays, what changes, what a bad file does."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from broker.client import Problem
+from broker.sandbox import credentials
+from tests.resilience.home import Home, until
+
+
+@pytest.mark.slow
+def test_an_expired_client_secret_is_a_config_error_and_the_new_one_works_after_a_reload(home: Home) -> None:
+    with home.broker() as broker:
+        broker.login()
+        home.cloud.options.applications[credentials.PARTNER_CLIENT_ID].secret = "renewed"
+        assert broker.provoke() == "config_error"
+        row = broker.account
+        assert (row["state"], row["remedy"]) == ("config_error", "fix")
+        assert "AADB2C90081" in row["detail"]
+        assert row["hint"]
+        home.secret("client-secret", "renewed")
+        assert any("client_secret" in change for change in broker.client.reload()["changes"])
+        until(lambda: broker.account["state"] == "logged_in", seconds=10)
+        broker.refresh()
+        assert len(home.events("login.completed")) == 1, "no person was needed"
+
+
+@pytest.mark.slow
+def test_a_reload_keeps_tokens_tickets_and_the_login(home: Home) -> None:
+    with home.broker() as broker:
+        broker.login()
+        ticket, token = broker.client.ticket("front-door", wait=10), broker.client.id_token("home")
+        calls, asked = home.cloud.tickets_issued, home.token_requests
+        home.configure(more='[hooks]\ncommand = ["/bin/true"]\n')
+        broker.signal(signal.SIGHUP)
+        until(lambda: bool(home.events("config.reloaded")), seconds=10)
+        assert broker.client.ticket("front-door").value == ticket.value
+        assert broker.client.id_token("home").value == token.value
+        assert (home.cloud.tickets_issued, home.token_requests) == (calls, asked)
+
+
+@pytest.mark.slow
+def test_a_bad_file_leaves_the_running_configuration_in_force_and_says_so(home: Home) -> None:
+    with home.broker() as broker:
+        broker.login()
+        home.configure(more="[nonsense]\n")
+        with pytest.raises(Problem) as caught:
+            broker.client.reload()
+        assert caught.value.code == "config_error"
+        assert "nonsense" in str(caught.value.detail)
+        broker.refresh()
+        assert broker.client.ticket("front-door", wait=10).value
+        broker.signal(signal.SIGHUP)
+        until(lambda: len(home.events("config.reload_failed")) == 2, seconds=10)
+        home.configure()
+        broker.client.reload()
+        broker.refresh()
+
+
+@pytest.mark.slow
+def test_an_account_taken_out_and_put_back_has_its_login_still(home: Home) -> None:
+    with home.broker() as broker:
+        broker.login()
+        whole = home.configure().read_text()
+        home.configure().write_text(whole.partition("[accounts.home]")[0])
+        broker.client.reload()
+        assert broker.client.accounts() == []
+        home.configure()
+        broker.client.reload()
+        assert broker.account["state"] == "logged_in"
+        broker.refresh()
