@@ -33,6 +33,10 @@ def main(words: list[str]) -> None:
             asyncio.run(cloud(Path(directory), int(port)))
         case ["login", directory]:
             login(Path(directory))
+        case ["browse", directory, url]:
+            from broker.sandbox import follow_login
+
+            print(follow_login(url, Path(directory) / "ca.pem"))
         case ["usurp"]:
             usurp()
         case ["cling"]:

@@ -58,7 +58,10 @@ def build_wheels(directory: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "-w", str(directory)]
     source = copy_of_checkout(directory / "source", version=None)
     subprocess.run(
-        [*pip, "-c", str(CHECKOUT / ".ci/constraints.txt"), str(source), "setuptools>=77"], check=True, cwd=directory
+        [*pip, "-c", str(CHECKOUT / ".ci/constraints.txt"), str(source), "setuptools>=77"],
+        check=True,
+        cwd=directory,
+        capture_output=True,
     )
     return directory
 

@@ -46,7 +46,7 @@ def test_a_hundred_restarts_lose_no_request(lab: BrokerLab) -> None:
     )
     assert seen["new"]["outcomes"] == {"200": seen["new"]["asked"]}
     assert set(seen["kept"]["outcomes"]) <= {"200", "closed"}, "a kept connection may only be closed between requests"
-    assert seen["new"]["asked"] > 1000
+    assert seen["new"]["asked"] >= 8 * 100, "each of them waited through each restart"
     assert lab.show(SERVICE, "NRestarts")["NRestarts"] == "0", "every one of them was asked for"
 
 
