@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.providers.houses import DjangoHouse, House, OidcProviderHouse, SandboxHouse
+from tests.providers.houses import AuthlibHouse, DjangoHouse, House, OidcProviderHouse, SandboxHouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +28,7 @@ def house_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
         "oidc-provider": lambda: OidcProviderHouse(directory()),
         "oidc-provider, B2C's paths": lambda: OidcProviderHouse(directory(), shape="b2c"),
         "django-oauth-toolkit": lambda: DjangoHouse(directory()),
+        "authlib": lambda: AuthlibHouse(directory()),
     }
     up: dict[str, House] = {}
     with ExitStack() as stack:

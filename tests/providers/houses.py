@@ -24,6 +24,7 @@ from broker.sandbox import CloudThread, Options, credentials, follow_login
 from broker.sandbox.certificates import CertificateAuthority
 from broker.sandbox.cloud import WALL_CLOCK
 from tests.network.proxy import Proxy
+from tests.providers.authlib_provider import AuthlibProvider, Client, new_key
 from tests.providers.browser import PlainBrowser
 
 if TYPE_CHECKING:
@@ -253,6 +254,57 @@ class DjangoHouse(ProcessHouse):
     def _browse(self, authorization_url: str, *, button: str | None) -> str:
         person = {"username": "alice", "password": "wonderland"}
         return PlainBrowser(self.ca_file, REDIRECT_URI).fill_until_landed(authorization_url, person, button=button)
+
+
+class AuthlibHouse:
+    """A provider of Authlib's grants, in a thread."""
+
+    environ: dict[str, str] = {}  # noqa: RUF012  never changed: it is reached without a proxy
+
+    def __init__(self, directory: Path) -> None:
+        authority = CertificateAuthority(WALL_CLOCK())
+        self.ca_file = directory / "ca.pem"
+        self.ca_file.write_bytes(authority.pem)
+        secrets = {"broker-plain": "letters-and-digits-1", "broker-odd": "secret of broker-odd: + & % /"}
+        names = ("broker-public", "another-application", *secrets)
+        clients = {name: Client(name, secrets.get(name), REDIRECT_URI) for name in names}
+        self._provider = AuthlibProvider(clients, authority.server_context())
+
+    @property
+    def origin(self) -> str:
+        return self._provider.origin
+
+    def __enter__(self) -> Self:
+        self._provider.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._provider.stop()
+
+    def log_in(self, authorization_url: str) -> str:
+        return self._browse(authorization_url, "yes")
+
+    def cancel(self, authorization_url: str) -> str:
+        return self._browse(authorization_url, "no")
+
+    def _browse(self, authorization_url: str, answer: str) -> str:
+        browser = PlainBrowser(self.ca_file, REDIRECT_URI)
+        page = browser.open(authorization_url, urlencode({"answer": answer}).encode())
+        assert page.landed is not None, page.text
+        return page.landed
+
+    def rotate_keys(self, *, keep_old: bool) -> None:
+        keys = self._provider.oauth.keys
+        self._provider.oauth.keys = [new_key(), *(keys if keep_old else [])]
+
+    def expire(self) -> None:
+        for grant in self._provider.oauth.refresh_tokens.values():
+            grant.expires_at = 0
+
+    def revoke(self, config: AccountConfig, refresh_token: Secret) -> None:  # noqa: ARG002  the token says whose it is
+        self._provider.oauth.refresh_tokens[refresh_token.reveal()].revoked = True
 
 
 def missing(what: str) -> None:

@@ -44,6 +44,13 @@ NOTES = (
         'it gives a refresh token only to an account with `prompt = "consent"`',
         "test_oidc_provider_gives_no_refresh_token_without_prompt_consent",
     ),
+    Note(
+        "Authlib's grants",
+        "test_login",
+        "they do not form-decode what HTTP Basic carries (RFC 6749 section 2.3.1): a secret with odd characters needs "
+        '`client_auth = "post"`',
+        "test_authlib_takes_a_secret_with_odd_characters_in_the_form_only",
+    ),
 )
 
 

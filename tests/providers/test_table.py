@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.errors import BrokerError
+from broker.errors import BrokerError, UpstreamRejected
 from tests.providers import test_contract
 from tests.providers.holder import Holder
 from tests.providers.table import CASES, NOTES, table
@@ -45,4 +45,18 @@ async def test_oidc_provider_gives_no_refresh_token_without_prompt_consent(
     assert holder.session.refresh_token is None
     with pytest.raises(BrokerError, match="the provider gave no refresh token"):
         await holder.refresh()
+    holder.close()
+
+
+@pytest.mark.slow
+async def test_authlib_takes_a_secret_with_odd_characters_in_the_form_only(
+    house_of: Callable[[str], House], tmp_path: Path
+) -> None:
+    """The other providers decode it, as the RFC says, so ours goes on encoding it."""
+    way = next(way for way in WAYS if way.client_id == "broker-odd")
+    house, oauth = house_of(way.house), replace(way.account(house_of(way.house)).oauth, client_auth="basic")
+    holder = Holder(replace(way.account(house), oauth=oauth), tmp_path, environ=house.environ)
+    pending = await holder.begin()
+    with pytest.raises(UpstreamRejected, match="invalid_client"):
+        await holder.finish(pending, house.log_in(pending.authorization_url))
     holder.close()

@@ -93,6 +93,10 @@ def _django(kind: str, client_id: str, form: str, **more: Any) -> Way:
     return Way(house, house, kind, authority, client_id, "another-application", form, issuer_path=issuer_path, **more)
 
 
+def _authlib(client_id: str, form: str, **more: Any) -> Way:
+    return Way("authlib", "Authlib's grants", "oidc", "", client_id, "another-application", form, **more)
+
+
 WAYS = (
     Way(
         "sandbox",
@@ -138,4 +142,9 @@ WAYS = (
     _django("oidc", "broker-public", "public"),
     _django("oidc", "broker-post", "confidential", secret="secret of broker-post: + & % /"),
     _django("b2c", "broker-public", "B2C's paths"),
+    _authlib("broker-public", "public"),
+    _authlib("broker-plain", '`client_auth = "basic"`', secret="letters-and-digits-1", oauth={"client_auth": "basic"}),
+    _authlib(
+        "broker-odd", '`client_auth = "post"`', secret="secret of broker-odd: + & % /", oauth={"client_auth": "post"}
+    ),
 )
