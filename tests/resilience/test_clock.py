@@ -70,7 +70,7 @@ def home(wall: WallClock, tmp_path: Path) -> Iterator[Home]:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_the_wall_clock_is_stepped_and_renewal_goes_on(home: Home, wall: WallClock, step: str) -> None:
+def test_the_wall_clock_is_stepped(home: Home, wall: WallClock, step: str) -> None:
     seconds = STEPS[step]
     with home.broker() as broker:
         broker.login()
@@ -88,7 +88,7 @@ def test_the_wall_clock_is_stepped_and_renewal_goes_on(home: Home, wall: WallClo
 
 
 @pytest.mark.parametrize("step", IMPOSSIBLE)
-def test_where_tls_itself_cannot_work_it_says_so_and_nothing_is_lost(home: Home, wall: WallClock, step: str) -> None:
+def test_the_clock_is_so_wrong_that_tls_fails(home: Home, wall: WallClock, step: str) -> None:
     with home.broker() as broker:
         broker.login()
         wall.step(IMPOSSIBLE[step])
@@ -102,7 +102,7 @@ def test_where_tls_itself_cannot_work_it_says_so_and_nothing_is_lost(home: Home,
         assert broker.account["state"] == "logged_in"
 
 
-def test_a_boot_in_1970_waits_for_the_time_and_keeps_the_login(home: Home, wall: WallClock) -> None:
+def test_the_machine_boots_in_1970(home: Home, wall: WallClock) -> None:
     with home.broker() as broker:
         broker.login()
         broker.stop()

@@ -51,7 +51,7 @@ def problem_of(broker: Broker, action: str) -> Problem:
 @pytest.mark.slow
 @pytest.mark.parametrize("plan", FAILURES)
 @pytest.mark.parametrize("home", [SHORT], indirect=True)
-def test_a_disk_that_refuses_every_write_is_survived_in_memory_told_and_recovered_from(home: Home, plan: str) -> None:
+def test_the_disk_refuses_every_write(home: Home, plan: str) -> None:
     with home.broker(failing(home)) as broker:
         broker.login()
         asked = home.token_requests
@@ -91,9 +91,7 @@ def fill(disk: Path) -> None:
 
 
 @pytest.mark.slow
-def test_on_a_full_disk_a_refresh_is_saved_all_the_same_for_its_place_is_taken_already(
-    home: Home, small_disk: Path
-) -> None:
+def test_the_disk_is_full(home: Home, small_disk: Path) -> None:
     with home.broker() as broker:
         broker.login()
         with pytest.raises(OSError, match="space"):
@@ -110,7 +108,7 @@ def test_on_a_full_disk_a_refresh_is_saved_all_the_same_for_its_place_is_taken_a
 
 
 @pytest.mark.slow
-def test_a_wrong_state_key_touches_nothing_says_so_and_ends_with_the_right_key(home: Home) -> None:
+def test_the_state_key_is_wrong(home: Home) -> None:
     state = home.directory / "state"
     with home.broker() as broker:
         broker.login()
@@ -132,7 +130,7 @@ def test_a_wrong_state_key_touches_nothing_says_so_and_ends_with_the_right_key(h
 
 
 @pytest.mark.slow
-def test_a_state_key_that_is_missing_is_not_made_anew_over_sealed_files(home: Home) -> None:
+def test_the_state_key_is_missing(home: Home) -> None:
     state = home.directory / "state"
     with home.broker() as broker:
         broker.login()
@@ -149,7 +147,7 @@ def test_a_state_key_that_is_missing_is_not_made_anew_over_sealed_files(home: Ho
 
 
 @pytest.mark.slow
-def test_a_file_of_a_newer_version_touches_nothing_and_is_read_when_the_old_one_is_back(home: Home) -> None:
+def test_the_state_was_written_by_a_newer_version(home: Home) -> None:
     state, disk = home.directory / "state", RealDisk()
     with home.broker() as broker:
         broker.login()
@@ -171,7 +169,7 @@ def test_a_file_of_a_newer_version_touches_nothing_and_is_read_when_the_old_one_
 
 
 @pytest.mark.slow
-def test_a_damaged_file_is_set_aside_and_the_reason_is_in_the_status(home: Home) -> None:
+def test_both_copies_of_a_login_are_damaged(home: Home) -> None:
     state = home.directory / "state"
     with home.broker() as broker:
         broker.login()
@@ -188,7 +186,7 @@ def test_a_damaged_file_is_set_aside_and_the_reason_is_in_the_status(home: Home)
 
 
 @pytest.mark.slow
-def test_one_damaged_copy_costs_nothing(home: Home) -> None:
+def test_one_copy_of_a_login_is_damaged(home: Home) -> None:
     path = home.directory / "state" / ACCOUNT_FILE
     with home.broker() as broker:
         broker.login()
@@ -208,7 +206,7 @@ def test_one_damaged_copy_costs_nothing(home: Home) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("home", [{"rotation": "lenient"}, {"rotation": "strict"}], indirect=True, ids=str)
-def test_a_restored_backup_is_told_and_costs_a_login_only_where_the_cloud_rotates_strictly(home: Home) -> None:
+def test_an_old_backup_of_the_state_is_restored(home: Home) -> None:
     path = home.directory / "state" / ACCOUNT_FILE
     backup = home.directory / "backup"
     with home.broker() as broker:

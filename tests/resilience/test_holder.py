@@ -23,7 +23,7 @@ def serve_again(home: Home) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_a_second_broker_on_the_state_refuses_to_start_and_names_the_first(home: Home) -> None:
+def test_a_second_broker_is_started_on_the_same_state(home: Home) -> None:
     with home.broker() as broker:
         broker.login()
         second = serve_again(home)

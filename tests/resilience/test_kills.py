@@ -181,7 +181,7 @@ def story(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Story]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("story", ["lenient"], indirect=True)
-def test_killed_at_any_step_against_a_lenient_cloud_the_login_works_without_a_person(
+def test_the_process_is_killed_at_any_step_of_a_refresh(
     story: Story,
 ) -> None:
     story.everything()
@@ -192,7 +192,7 @@ def test_killed_at_any_step_against_a_lenient_cloud_the_login_works_without_a_pe
 
 @pytest.mark.slow
 @pytest.mark.parametrize("story", ["strict"], indirect=True)
-def test_killed_against_a_strict_cloud_only_the_window_between_its_commit_and_our_save_loses_the_login(
+def test_the_process_is_killed_at_any_step_and_the_cloud_takes_each_token_once(
     story: Story,
 ) -> None:
     story.everything()
@@ -213,7 +213,7 @@ def test_a_thousand_kills(story: Story) -> None:
 
 
 @pytest.mark.slow
-def test_after_a_loss_the_reason_is_told_and_the_token_endpoint_left_alone(tmp_path: Path) -> None:
+def test_the_answer_with_the_only_valid_token_is_lost(tmp_path: Path) -> None:
     with (
         Nursery() as nursery,
         Home(nursery, tmp_path, rotation="strict") as home,

@@ -12,7 +12,7 @@ from tests.resilience.home import Home, until
 
 
 @pytest.mark.slow
-def test_an_expired_client_secret_is_a_config_error_and_the_new_one_works_after_a_reload(home: Home) -> None:
+def test_the_client_secret_has_expired(home: Home) -> None:
     with home.broker() as broker:
         broker.login()
         home.cloud.options.applications[credentials.PARTNER_CLIENT_ID].secret = "renewed"
@@ -29,7 +29,7 @@ def test_an_expired_client_secret_is_a_config_error_and_the_new_one_works_after_
 
 
 @pytest.mark.slow
-def test_a_reload_keeps_tokens_tickets_and_the_login(home: Home) -> None:
+def test_the_configuration_is_reloaded(home: Home) -> None:
     with home.broker() as broker:
         broker.login()
         ticket, token = broker.client.ticket("front-door", wait=10), broker.client.id_token("home")
@@ -43,7 +43,7 @@ def test_a_reload_keeps_tokens_tickets_and_the_login(home: Home) -> None:
 
 
 @pytest.mark.slow
-def test_a_bad_file_leaves_the_running_configuration_in_force_and_says_so(home: Home) -> None:
+def test_the_configuration_is_bad_at_a_reload(home: Home) -> None:
     with home.broker() as broker:
         broker.login()
         home.configure(more="[nonsense]\n")
@@ -61,7 +61,7 @@ def test_a_bad_file_leaves_the_running_configuration_in_force_and_says_so(home: 
 
 
 @pytest.mark.slow
-def test_an_account_taken_out_and_put_back_has_its_login_still(home: Home) -> None:
+def test_an_account_is_taken_out_and_put_back(home: Home) -> None:
     with home.broker() as broker:
         broker.login()
         whole = home.configure().read_text()

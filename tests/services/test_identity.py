@@ -50,7 +50,7 @@ async def test_an_idle_account_refreshes_at_half_the_id_tokens_life() -> None:
     assert world.identity.token.failure is None
 
 
-async def test_an_idle_account_refreshes_at_least_daily_however_long_its_id_token_lives() -> None:
+async def test_nobody_asks_for_anything_for_days() -> None:
     world = World()
     world.provider.id_token_seconds = 60 * DAY
     world.provider.refresh_token_seconds = None
@@ -80,7 +80,7 @@ async def test_renewal_goes_on_after_a_step_of_the_wall_clock(step: float) -> No
     assert world.identity.usable
 
 
-async def test_renewal_is_due_at_the_first_sweep_after_a_suspend_of_hours() -> None:
+async def test_the_machine_is_suspended_for_hours() -> None:
     world = await logged_in(World())
     world.clock.advance(5 * HOUR)
     await world.sweep()
@@ -102,7 +102,7 @@ async def test_a_boot_in_1970_throws_nothing_away_and_the_clouds_date_ends_the_d
     assert world.identity.token.usable(world.timekeeper.now()) is not None
 
 
-async def test_after_a_reboot_the_cloud_is_asked_at_once_for_a_clock_may_have_stood_still() -> None:
+async def test_the_machine_was_off_for_longer_than_its_clock_knows() -> None:
     world = await logged_in(World())
     world.clock.reboot(off_seconds=5 * HOUR, wall_seconds=world.clock.wall_seconds + 60)
     world.restart()
@@ -114,7 +114,7 @@ async def test_after_a_reboot_the_cloud_is_asked_at_once_for_a_clock_may_have_st
 # one flight
 
 
-async def test_eight_concurrent_triggers_make_one_request() -> None:
+async def test_eight_callers_want_a_fresh_token_at_once() -> None:
     gate = GatedWorker()
     world = World(exchanges=gate)
     login = asyncio.gather(world.login())
@@ -265,7 +265,7 @@ async def test_an_answer_lost_by_a_strict_provider_ends_in_login_required_with_t
     assert len(world.events.of("login.required")) == 1
 
 
-async def test_the_previous_token_is_tried_once_at_once_and_can_save_the_login() -> None:
+async def test_the_newest_token_is_rejected_and_the_one_before_it_is_not() -> None:
     world = await logged_in(World())
     await world.identity.refresh_now()
     world.provider.live.discard("rt-1")  # the newest is dead, the one before it lives
@@ -288,7 +288,7 @@ async def test_when_both_are_rejected_the_reason_told_is_that_of_the_newest() ->
     assert world.provider.seen[-2:] == ["rt-1", "rt-0"]
 
 
-async def test_an_answer_without_a_refresh_token_keeps_the_present_one() -> None:
+async def test_an_answer_brings_no_new_refresh_token() -> None:
     world = await logged_in(World())
     world.provider.rotates = False
     await world.pass_time(3 * HOUR)
@@ -391,7 +391,7 @@ async def test_another_application_in_the_configuration_needs_a_login_and_the_ol
 # the cloud's own words
 
 
-async def test_retry_after_is_obeyed_by_the_sweep_and_by_a_person() -> None:
+async def test_the_cloud_says_retry_after() -> None:
     world = await logged_in(World())
     world.provider.outcomes.append(RateLimited("429", service="token endpoint", retry_after_seconds=900))
     with pytest.raises(KnownFailure):
@@ -427,7 +427,7 @@ async def test_the_backoff_is_tighter_while_little_is_left() -> None:
 # logging in and out
 
 
-async def test_a_late_answer_does_not_undo_a_logout() -> None:
+async def test_a_logout_comes_while_a_refresh_is_under_way() -> None:
     gate = GatedWorker()
     world = await logged_in(World())
     world.identity._exchanges = gate
@@ -480,7 +480,7 @@ async def test_a_login_refused_leaves_the_present_one_untouched() -> None:
     assert world.journal.session is present
 
 
-async def test_another_person_is_refused_until_logout() -> None:
+async def test_another_person_logs_in() -> None:
     world = await logged_in(World())
     world.provider.subject = "lucia"
     with pytest.raises(LoginRejected, match="another person"):
@@ -581,14 +581,14 @@ async def test_a_whole_state_directory_from_a_backup_explains_the_rejection_by_i
 # the end foreseen
 
 
-async def test_the_end_of_the_window_is_warned_of_three_times_while_refreshes_go_on() -> None:
+async def test_the_login_nears_its_end() -> None:
     world = await logged_in(World(an_account(sliding_window_seconds=90 * DAY)))
     await world.pass_time(89.9 * DAY, every=HOUR)
     assert [facts["threshold"] for facts in world.events.of("login.ending")] == ["7d", "48h", "12h"]
     assert world.identity.login_left(world.timekeeper.now()) == pytest.approx(0.1 * DAY, abs=HOUR)
 
 
-async def test_a_login_cut_off_for_days_is_warned_of_and_renewed_when_the_cloud_is_back() -> None:
+async def test_the_cloud_is_out_of_reach_for_days() -> None:
     world = await logged_in(World())
     world.provider.outcomes.extend([DOWN] * 100_000)
     await world.pass_time(12.5 * DAY, every=HOUR)

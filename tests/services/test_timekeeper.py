@@ -110,7 +110,7 @@ def test_after_a_reboot_every_life_is_in_doubt_until_the_cloud_tells_the_time() 
     assert timekeeper.now().since(before) == 5 * 3600
 
 
-def test_a_paused_machine_is_found_out_by_the_leap_of_its_clock_and_the_clouds_date() -> None:
+def test_a_virtual_machine_is_paused() -> None:
     clock = FakeClock()
     timekeeper, _ = a_timekeeper(clock)
     timekeeper.hear(clock.true_seconds)
