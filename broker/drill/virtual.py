@@ -138,7 +138,7 @@ async def pass_seconds(seconds: float) -> None:
     """Wait so long in the running loop's time."""
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
-    timer = loop.call_later(seconds, over.set_result, None)
+    timer = loop.call_later(seconds, lambda: None if over.done() else over.set_result(None))
     try:
         await over
     finally:
