@@ -121,7 +121,10 @@ class Account:
     async def _start_queued(self, *, urgent: bool) -> None:
         while self.agenda.waiting(urgent=urgent) and self.calls.gate_in(self.now(), prefetch=not urgent) <= 0:
             ticket, now = self.agenda.take_queued(urgent=urgent), self.now()
-            if not self._is_ours(ticket) or ticket.due_in(now) > 0:
+            if not self._is_ours(ticket):
+                continue
+            if ticket.due_in(now) > 0:  # no longer: found good once a clock could be believed, or in flight
+                self.agenda.look_at(ticket, NOW_SECONDS)
                 continue
             if urgent and not ticket.urgent(now):
                 self.agenda.queue(ticket, urgent=False)
