@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from broker.core.instant import Instant, Lifetime
     from broker.ports import Events, Store, Worker
 
+SENDERS = 256  # different ones remembered, so that equal ones are kept once
+
 
 @dataclass(frozen=True, slots=True)
 class HeldTicket:
@@ -86,6 +88,7 @@ class Book:
         self._events = events
         self._changes = 0
         self._dirty: dict[str, None] = {}
+        self._senders: dict[str, Mapping[str, object]] = {}
         self._written = 0
         self._lock = asyncio.Lock()
         self._read_only = False
@@ -115,6 +118,12 @@ class Book:
             page = self.pages[name] = Page(binding, generation=0 if page is None else page.generation)
             self.change(name)
         return page
+
+    def shared_sender(self, sender: Mapping[str, object]) -> Mapping[str, object]:
+        """The same sender, as one object for all tickets that come with it."""
+        if len(self._senders) >= SENDERS:
+            self._senders.clear()
+        return self._senders.setdefault(json.dumps(sender, sort_keys=True), sender)
 
     def change(self, name: str | None = None) -> None:
         """Something changed that the next save takes along; `name`: on the page of this ticket."""

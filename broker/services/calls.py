@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from broker.core.failure import Failure
     from broker.core.instant import Instant
     from broker.core.session import HeldToken
+    from broker.core.vended import Lease
     from broker.ports import Events, TicketIssuer
     from broker.services.book import Book
     from broker.services.identity import Identity
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 TICKETS_OWN_STATUS = frozenset({400, 406, 408, 430, 486})  # wrong or slow for this device, not for its account
 PREFETCHES_AT_ONCE = 8
+TICKETS_A_PREFETCH = 50  # with many tickets one more at once for each so many, so that their saves are shared
 
 
 class NotCalled(Exception):
@@ -64,10 +66,12 @@ class Calls:
         api = config.api
         self.rule = QuotaRule(api.daily_quota, min(api.quota_reserve, api.daily_quota), api.quota_reset)
         self.book = book
+        self.now = timekeeper.now
         self.made = 0
         self.flying = 0
+        self._lease: Lease | None = None
         self._name = config.name
-        self._settings = settings_of(config)
+        self.settings = settings_of(config)
         self._issuer = issuer
         self._identity = identity
         self._timekeeper = timekeeper
@@ -86,16 +90,20 @@ class Calls:
     def adopt(self) -> None:
         """After a start or a reload: a failure that other settings caused is no reason to wait."""
         if self.book.failure is not None:
-            self.book.failure = self.book.failure.holds(self._settings)
+            self.book.failure = self.book.failure.holds(self.settings)
 
     def gate_in(self, now: Instant, *, prefetch: bool) -> float:
         """Seconds until a call may be made; 0 now, infinite while only an event (a login, an answer) can open it."""
-        if prefetch and self.flying >= (PREFETCHES_AT_ONCE if self.failure is None else 1):
+        if prefetch and self.flying >= self._at_once():
             return math.inf
-        if self._identity.token.usable(now) is None and (prefetch or self._token_trouble(now) is not None):
+        if not self._has_token(now) and (prefetch or self._token_trouble(now) is not None):
             return math.inf
         held = 0.0 if self.failure is None else self.failure.next_attempt_in(now)
         return max(held, quota.free_in(self.book.ledger, self.rule, now, prefetch=prefetch))
+
+    def _at_once(self) -> int:
+        """How many prefetches may be under way; after a failure of the account one, to see whether it is over."""
+        return 1 if self.failure is not None else PREFETCHES_AT_ONCE + len(self.book.pages) // TICKETS_A_PREFETCH
 
     def obstacle(self, now: Instant, *, prefetch: bool = False) -> BrokerError | None:
         """Why no call may be made now, for a reason that is the account's; None when one may."""
@@ -115,10 +123,16 @@ class Calls:
             hint='fewer tickets kept warm, warm = "adaptive", or a larger subscription need fewer calls',
         )
 
+    def _has_token(self, now: Instant) -> bool:
+        """Whether there is a token to call with; asked many times a call, so the answer is kept while it holds."""
+        if self._lease is None or now.boot_seconds >= self._lease.until_boot_seconds:
+            self._lease = self._identity.token.lease(now)
+        return self._lease is not None or self._identity.token.usable(now) is not None
+
     def _token_trouble(self, now: Instant) -> BrokerError | None:
         """Why there is no token to call with, and none to be hoped for at once."""
         token = self._identity.token
-        if token.usable(now) is not None or token.in_flight:
+        if self._has_token(now) or token.in_flight:
             return None
         if not self._identity.usable:
             return self._identity.why_no_login()
@@ -201,7 +215,7 @@ class Calls:
             return
         now, before = self._timekeeper.now(), self.book.failure
         failure = self.book.failure = after(
-            error, before, now, runway_seconds=runway_seconds, salt=self._name, circumstances=self._settings
+            error, before, now, runway_seconds=runway_seconds, salt=self._name, circumstances=self.settings
         )
         if isinstance(error, QuotaExhausted):
             used = quota.used(self.book.ledger, self.rule, now)

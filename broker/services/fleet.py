@@ -98,7 +98,7 @@ def reconfigure(account: Account, config: AccountConfig, cloud: Cloud, around: S
 
 def set_tickets(account: Account, configs: Iterable[TicketConfig], around: Surroundings) -> None:
     """Give the account these tickets and no others; those that it has go on, with what the book holds of them."""
-    before, account.tickets = account.tickets, {}
+    before, account.tickets, touch = account.tickets, {}, account.touch
     account.agenda.clear()
     account.planner.forget()
     for config in configs:
@@ -108,7 +108,7 @@ def set_tickets(account: Account, configs: Iterable[TicketConfig], around: Surro
             del before[config.name]
             account.tickets[config.name] = kept
         else:
-            account.tickets[config.name] = _ticket(account, config, around)
+            account.tickets[config.name] = _ticket(account, config, around, touch)
     for gone in before.values():
         gone.forget()
     account.calls.adopt()
@@ -139,7 +139,9 @@ def _calls(config: AccountConfig, cloud: Cloud, identity: Identity, book: Book, 
     )
 
 
-def _ticket(account: Account, config: TicketConfig, around: Surroundings) -> TicketService:
+def _ticket(
+    account: Account, config: TicketConfig, around: Surroundings, touch: Callable[[TicketService], None]
+) -> TicketService:
     make = PoolService if config.single_use else TicketService
     return make(
         config,
@@ -152,5 +154,5 @@ def _ticket(account: Account, config: TicketConfig, around: Surroundings) -> Tic
         publisher=around.publisher,
         worker=around.worker,
         spawn=around.spawn,
-        touch=account.touch,
+        touch=touch,
     )

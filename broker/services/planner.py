@@ -40,25 +40,29 @@ class Planner:
         self._book = book
         self._steady: Counter[Need] = Counter()
         self._adaptive: Counter[Need] = Counter()
+        self._kinds: dict[Need, Need] = {}
         self._stale = True
         self._granted: Instant | None = None
         self._first_hour = 0
 
     # what the tickets need
 
-    def need(self, before: Need | None, after: Need | None, *, adaptive: bool) -> None:
-        """A ticket's need has changed."""
+    def need(self, before: Need | None, after: Need | None, *, adaptive: bool) -> Need | None:
+        """A ticket's need has changed: the need, one object for all that are equal."""
+        after = None if after is None else self._kinds.setdefault(after, after)
         if before == after:
-            return
+            return after
         counter = self._adaptive if adaptive else self._steady
         if before is not None:
             counter[before] -= 1
         if after is not None:
             counter[after] += 1
         self._stale = True
+        return after
 
     def forget(self) -> None:
         """Begin anew: the configuration has changed."""
+        self._kinds.clear()
         self._steady.clear()
         self._adaptive.clear()
         self._stale, self._granted = True, None

@@ -29,10 +29,6 @@ class Publication:
         self._events = events
         self._generation: int | None = UNKNOWN
 
-    def distrust(self) -> None:
-        """Somebody else may have changed the file, or it is another one now."""
-        self._generation = UNKNOWN
-
     async def follow(self, held: HeldTicket | None) -> None:
         """Make the file say this ticket; None: there is to be no file."""
         wanted = None if held is None else held.generation

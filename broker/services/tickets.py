@@ -19,7 +19,7 @@ from broker.core.plan import Need
 from broker.errors import BrokerError, Code, InvalidResponse, RateLimited, ShortValidity, UpstreamUnavailable
 from broker.services.book import HeldTicket
 from broker.services.calls import NotCalled
-from broker.services.exchange import next_generation, settings_of
+from broker.services.exchange import next_generation
 from broker.services.publication import Publication
 from broker.services.refreshable import Refreshable
 
@@ -40,6 +40,7 @@ REFUSALS = 3  # a ticket that the door refused is fetched anew at most so often 
 REFUSAL_WINDOW_SECONDS = 300.0
 ANSWER_SECONDS = 1.0  # beyond the API's own timeouts, before a waiting caller is told that it takes long
 SAME_REQUEST_SECONDS = 2.0  # requests that follow closer than that teach nothing more
+NO_WINDOWS = Windows(0.0, 0.0)
 LIFE_TOLERANCE = 0.02  # a life that differs by less from the one observed before is the same
 
 
@@ -47,9 +48,10 @@ class TicketService:
     """Keeps one ticket and hands it out. `touch` asks for a look at it: something about it has changed."""
 
     __slots__ = (
-        "__weakref__", "_book", "_events", "_forgotten", "_need", "_planner", "_refusals", "_seen_windows", "_settings",
-        "_timekeeper", "_told_code", "_told_unavailable", "_touch", "calls", "config", "identity", "look_at_seconds",
-        "page", "publication", "queued", "ref",
+        "_book", "_events", "_forgotten", "_need", "_planner", "_publisher", "_refusals", "_seen_generation",
+        "_seen_margin", "_seen_windows",
+        "_timekeeper", "_told_code", "_told_unavailable", "_touch", "_worker", "calls", "config", "identity",
+        "look_at_seconds", "page", "publication", "queued", "ref",
     )  # fmt: skip
 
     def __init__(
@@ -73,23 +75,24 @@ class TicketService:
         self.page = book.page(config.name, binding_of(config))
         self.look_at_seconds = math.inf
         self.queued = False
-        self.publication = Publication(config.name, publisher=publisher, worker=worker, events=events)
+        self._publisher = publisher
+        self._worker = worker
         self._book = book
         self._planner = planner
         self._timekeeper = timekeeper
         self._events = events
         self._touch = touch
-        self._settings = settings_of(identity.config)
         self._need: Need | None = None
-        self._seen_windows: tuple[int, float, Windows] | None = None
+        self._seen_generation, self._seen_margin, self._seen_windows = -1, 0.0, NO_WINDOWS
         self._refusals: tuple[Instant, ...] = ()
         self._told_unavailable = False
         self._told_code: Code | None = None
         self._forgotten = False
+        self.publication = self._make_publication()
         api = identity.config.api
         self.ref: Refreshable[HeldTicket] = Refreshable(
             f"ticket {config.name}",
-            now=timekeeper.now,
+            now=calls.now,
             spawn=spawn,
             obtain=self._obtain,
             windows=self._windows,
@@ -102,6 +105,11 @@ class TicketService:
         """The ticket's name in the configuration."""
         return self.config.name
 
+    def _make_publication(self) -> Publication | None:
+        if self.config.publish is None:
+            return None
+        return Publication(self.name, publisher=self._publisher, worker=self._worker, events=self._events)
+
     # start
 
     def adopt(self) -> None:
@@ -110,17 +118,16 @@ class TicketService:
         if self.identity.session is not None:
             self.ref.put(self._in_hand())
         if self.page.failure is not None:
-            self.ref.fail(self.page.failure.holds(self._settings))
+            self.ref.fail(self.page.failure.holds(self.calls.settings))
         self._touch(self)
 
     def reconfigure(self, config: TicketConfig, calls: Calls) -> None:
         """Go on with a new configuration; what was fetched for the same door stays in hand."""
         self.config, self.calls = config, calls
         self.page = self._book.page(config.name, binding_of(config))
-        self._settings = settings_of(self.identity.config)
-        self._seen_windows, self._need = None, None
+        self._seen_generation, self._need = -1, None
         self.look_at_seconds, self.queued = math.inf, False
-        self.publication.distrust()
+        self.publication = self._make_publication()
         self.ref.put(None)
 
     def login_changed(self) -> None:
@@ -139,7 +146,7 @@ class TicketService:
 
     async def withdraw(self) -> None:
         """Remove the published file."""
-        if self.config.publish is not None:
+        if self.publication is not None:
             await self.publication.follow(None)
 
     # what callers ask
@@ -283,7 +290,8 @@ class TicketService:
             )
         if life.span.seconds <= 0:
             raise InvalidResponse(f"ticket {self.name}: it had expired when it came", service="call-in")
-        return HeldTicket(issued.ticket, life, next_generation(self.page.generation, wall), issued.sender)
+        sender = self._book.shared_sender(issued.sender)
+        return HeldTicket(issued.ticket, life, next_generation(self.page.generation, wall), sender)
 
     def _observed(self, life: Lifetime) -> float:
         """The life that the plan counts on: what the ticket claims, unless it comes with less."""
@@ -315,7 +323,12 @@ class TicketService:
         now, before = self._timekeeper.now(), self.ref.failure
         left = self.ref.remaining(now)
         failure = after(
-            error, before, now, runway_seconds=left, salt=self.name + self.page.binding, circumstances=self._settings
+            error,
+            before,
+            now,
+            runway_seconds=left,
+            salt=self.name + self.page.binding,
+            circumstances=self.calls.settings,
         )
         self.page.failure = failure
         self.ref.fail(failure)
@@ -329,7 +342,7 @@ class TicketService:
             self._events.emit("ticket.issue_failed", ticket=self.name, **facts)
 
     async def _publish(self) -> None:
-        if self.config.publish is not None and not self._forgotten:
+        if self.publication is not None and not self._forgotten:
             await self.publication.follow(self.ref.usable(self._timekeeper.now()))
 
     # the sweep
@@ -367,7 +380,7 @@ class TicketService:
 
     async def look(self, now: Instant) -> tuple[bool, float]:
         """Put right what time has changed: whether an attempt is due, and seconds until the next look."""
-        if self.config.publish is not None:
+        if self.publication is not None:
             await self.publication.follow(self.ref.usable(now))
         ends_in = self._note_end(now)
         due = self.due_in(now)
@@ -402,8 +415,7 @@ class TicketService:
         if self.config.warm != "on-demand" and life is not None:
             pool = self.config.pool if self.config.single_use else 1
             need = Need(life, self.config.min_validity_seconds, pool)
-        self._planner.need(self._need, need, adaptive=self.config.warm == "adaptive")
-        self._need = need
+        self._need = self._planner.need(self._need, need, adaptive=self.config.warm == "adaptive")
 
     def _obstacle(self, now: Instant) -> BrokerError | None:
         return self.calls.obstacle(now)
@@ -438,17 +450,16 @@ class TicketService:
 
     def _windows(self, held: HeldTicket) -> Windows:
         margin = math.inf if self._need is None else self._margin_seconds(self._need)
-        seen = self._seen_windows
-        if seen is not None and seen[0] == held.generation and seen[1] == margin:
-            return seen[2]
-        windows = ticket_windows(
+        if self._seen_generation == held.generation and self._seen_margin == margin:
+            return self._seen_windows
+        self._seen_windows = ticket_windows(
             held.life,
             min_validity_seconds=self.config.min_validity_seconds,
             jitter=draw(self.name, held.generation),
             margin_seconds=margin,
         )
-        self._seen_windows = (held.generation, margin, windows)
-        return windows
+        self._seen_generation, self._seen_margin = held.generation, margin
+        return self._seen_windows
 
     def _margin_seconds(self, need: Need) -> float:
         return self._planner.margin_seconds(need, adaptive=self.config.warm == "adaptive")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from broker.core.callin import IssuedTicket
 from broker.drill.virtual import VirtualClock, pass_seconds, run_virtual
 from broker.errors import BrokerError
+from broker.services.counters import Counters
 from broker.services.desk import Desk
 from broker.services.fleet import set_tickets
 from tests.benchmarks.planning.world import CALL_SECONDS, CountingIssuer, NoDisk, World, a_door
@@ -78,6 +79,7 @@ class Lab(World):
             reload=self._no_reload,
             prober=None,  # type: ignore[arg-type]
             homes=None,  # type: ignore[arg-type]
+            counters=Counters(),
         )
         self.desk.accounts_by_name = self.accounts
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -246,7 +246,7 @@ def test_a_wrong_request_is_not_repeated_before_the_configuration_changes(status
     in_lab(scenario, FRONT)
 
 
-def reload(lab: Lab, **api: float) -> None:
+def reload(lab: Lab, **api: Any) -> None:
     """A reload with other settings of the account."""
     account, config = lab.account, an_account(daily_quota=0, quota_reserve=0, **api)
     assert isinstance(config, AccountConfig)
@@ -359,7 +359,7 @@ def test_prefetches_go_out_a_few_at_a_time() -> None:
         for _ in range(40):
             await pass_seconds(0.1)
             count()
-        assert max(flying) == 8
+        assert max(flying) == 8 + 100 // 50
         await pass_seconds(5)
         assert lab.calls == 100
 

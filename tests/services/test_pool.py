@@ -106,7 +106,7 @@ def test_a_generation_that_the_caller_knows_does_not_matter() -> None:
     async def scenario(lab: Lab) -> None:
         await pass_seconds(5)
         known = lab.door(0).page.held[0].generation
-        assert await lab.get(newer_than=known)
+        assert (await lab.get(newer_than=known)).generation == known
 
     in_lab(scenario, pool(1))
 

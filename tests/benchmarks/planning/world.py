@@ -173,7 +173,7 @@ class World:
         task.add_done_callback(self._ended)
         return task
 
-    async def open(self, *, login: bool = True) -> None:
+    async def open(self, *, login: bool = True, sweeping: bool = True) -> None:
         """Open the state, log in unless there is a login, and begin to sweep."""
         identity = self.account.identity
         identity.open()
@@ -182,7 +182,27 @@ class World:
         set_tickets(self.account, self.tickets, self.around)
         if login and identity.session is None:
             await identity.finish_login(await identity.begin_login(), {"code": "good"})
-        self.sweeping = self._spawn(self._sweep())
+        if sweeping:
+            self._spawn(self._sweep())
+
+    @property
+    def flights(self) -> int:
+        """How many tasks are under way."""
+        return len(self._tasks)
+
+    async def woken(self) -> None:
+        """Wait until somebody asks for a sweep, for a second at most."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    def take_wake(self) -> bool:
+        """Whether somebody has asked for a sweep since the last time."""
+        woken = self._woken.is_set()
+        self._woken.clear()
+        return woken
 
     async def _sweep(self) -> None:
         while True:
