@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 
+LONGEST_PAUSE_SECONDS = 30 * 86_400  # a next attempt later than that means: none
+
+
 def render(document: Row, now: float) -> str:
     """The whole screen; `now` in Unix seconds."""
     blocks = [
@@ -43,8 +46,8 @@ def account_lines(row: Row) -> list[str]:
     """An account: who, until when, when it is refreshed, its quota."""
     who = row.get("display_name") or row.get("subject")
     lines = [f"{row.get('name', '?')}: {row.get('state', '?')}{f' as {who}' if who else ''}"]
-    if row.get("login_expires_at") is not None:
-        left = (row.get("runway") or {}).get("login")
+    left = (row.get("runway") or {}).get("login")
+    if row.get("login_expires_at") is not None and left != 0:
         lines.append(f"  login until {_date(row['login_expires_at'])} ({duration(left)})")
     token = row.get("id_token") or {}
     if token:
@@ -100,7 +103,8 @@ def _broker(document: Row) -> list[str]:
 
 def _quota(quota: Row) -> list[str]:
     if not quota.get("limit"):
-        return []
+        stop = quota.get("stopped_for")
+        return [f"  quota: used up, the cloud says; stopped for {duration(stop)}"] if stop else []
     line = f"  quota: {quota.get('used', '?')} of {quota['limit']} calls used, {quota.get('reserve', 0)} in reserve"
     if quota.get("resets_in") is not None:
         line += f", resets in {duration(quota['resets_in'])}"
@@ -114,9 +118,12 @@ def failure_lines(row: Row) -> list[str]:
     failure = row.get("last_failure")
     if not failure:
         return []
-    said = failure.get("detail") or failure.get("code") or "unknown"
-    told = "next attempt" in str(said)  # the broker's sentences mostly end with it
-    return [f"  last failure: {said}{'' if told else _next('attempt', failure.get('next_attempt_in'))}"]
+    said = str(failure.get("detail") or failure.get("code") or "unknown")
+    if said in str(row.get("detail")):
+        return []  # said already, as what is wrong now
+    seconds = failure.get("next_attempt_in")
+    told = "next attempt" in said or not isinstance(seconds, int) or seconds > LONGEST_PAUSE_SECONDS
+    return [f"  last failure: {said}{'' if told else _next('attempt', seconds)}"]
 
 
 def _next(what: str, seconds: object) -> str:

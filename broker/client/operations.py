@@ -6,8 +6,6 @@ the broker's own problem.
 
 from __future__ import annotations
 
-import json
-
 from broker.client.problems import Problem, Unreachable
 from broker.client.wire import Request
 
@@ -58,6 +56,8 @@ def complete_login(name: str, response: str) -> Request:
     """POST /v1/accounts/{name}/login/complete with the redirect URL, its query or the bare code."""
     request = _act(name, "login/complete")
     request.headers["Content-Type"] = "application/json"
+    import json
+
     request.body = json.dumps({"response": response}).encode()
     return request
 
@@ -87,6 +87,8 @@ def probe(name: str, *, only_configured: bool = False) -> Request:
     """POST /v1/tickets/{name}/probe."""
     request = Request("POST", f"/v1/tickets/{quoted(name)}/probe", patience_seconds=2 * LOGIN_PATIENCE_SECONDS)
     request.headers["Content-Type"] = "application/json"
+    import json
+
     request.body = json.dumps({"only_configured": only_configured}).encode()
     return request
 
@@ -113,6 +115,8 @@ def read_document(reply: Reply) -> Document:
 
 def parse_object(content: bytes) -> Document | None:
     """One JSON object; None: it is not one."""
+    import json  # loaded here, for `ticket` needs it only where something went wrong
+
     try:
         document = json.loads(content)
     except ValueError:

@@ -11,6 +11,9 @@ DAY_SECONDS = 86_400
 MINUTE_SECONDS = 60
 
 
+EXHAUSTED = 1_000_000_000  # calls; more than anybody makes
+
+
 @dataclass(slots=True)
 class Window:
     """A counting window that began at its first call."""
@@ -31,9 +34,9 @@ class Meter:
     minutes: dict[str, Window] = field(default_factory=dict)
 
     def blocked_seconds(self, windows: dict[str, Window], key: str, *, limit: int, length: int, now: float) -> float:
-        """Seconds for which `key` has nothing left in its window; 0: it may call. `limit` 0 is no limit."""
+        """Seconds for which `key` has nothing left in its window; 0: it may call. `limit` 0: only `exhaust` is one."""
         window = windows.get(key)
-        if window is None or limit == 0 or window.used < limit:
+        if window is None or window.used < (limit or EXHAUSTED):
             return 0.0
         return max(0.0, window.left_seconds(length, now))
 
@@ -47,7 +50,7 @@ class Meter:
 
     def exhaust(self, key: str, now: float, *, left_seconds: float) -> None:
         """Pretend that the day's quota is used up, to be replenished in `left_seconds`."""
-        self.days[key] = Window(now + left_seconds - DAY_SECONDS, used=1_000_000_000)
+        self.days[key] = Window(now + left_seconds - DAY_SECONDS, used=EXHAUSTED)
 
     def replenish(self) -> None:
         """Forget all that was counted."""

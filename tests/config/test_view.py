@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
 def test_the_view_has_the_keys_of_the_file_and_its_own_place(place: Place) -> None:
     view = show_config(place.read(GOOD + 'publish = { path = "/run/x" }\nallow = []\n'))
-    assert list(view) == ["file", "socket", "state", "accounts", "tickets", "login", "hooks", "metrics", "log", "access"]
+    assert list(view) == [
+        "file",
+        "socket",
+        "state",
+        "accounts",
+        "tickets",
+        "login",
+        "hooks",
+        "metrics",
+        "log",
+        "access",
+    ]
     assert view["file"] == str(place.file)
     assert view["socket"] == {"path": "/run/eliot-broker/broker.sock", "mode": "0660"}
     assert view["access"] == {"admins": ["user:root"]}

@@ -6,6 +6,7 @@ import pytest
 
 from broker.sandbox import api_fault, credentials
 from broker.sandbox.api_errors import API_ERRORS
+from broker.sandbox.meter import Meter
 
 if TYPE_CHECKING:
     from broker.sandbox import Cloud
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 
 async def id_token(visitor: Visitor) -> str:
     return str((await visitor.partner_login())["id_token"])
+
+
+async def test_a_quota_that_is_exhausted_refuses_also_where_there_is_no_daily_limit() -> None:
+    meter = Meter()
+    meter.count("key", 0.0)
+    assert meter.blocked_seconds(meter.days, "key", limit=0, length=86_400, now=1.0) == 0.0
+    meter.exhaust("key", 1.0, left_seconds=60)
+    assert meter.blocked_seconds(meter.days, "key", limit=0, length=86_400, now=1.0) == 60.0
 
 
 async def test_a_good_call_yields_the_answer_of_the_vendors_page(visitor: Visitor, clock: TurnedClock) -> None:
