@@ -73,15 +73,22 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 
 
 class PlainBrowser:
-    """One person's browser, with cookies of its own; `proxy` is an http:// URL."""
+    """One person's browser; `proxy` is an http:// URL, `cookies` those of a session that goes on."""
 
-    def __init__(self, ca_file: Path, redirect_uri: str, *, proxy: str | None = None) -> None:
+    def __init__(
+        self,
+        ca_file: Path,
+        redirect_uri: str,
+        *,
+        proxy: str | None = None,
+        cookies: http.cookiejar.CookieJar | None = None,
+    ) -> None:
         self._redirect_uri = redirect_uri
         context = ssl.create_default_context(cafile=str(ca_file))
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({"https": proxy} if proxy else {}),
             urllib.request.HTTPSHandler(context=context),
-            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
+            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar() if cookies is None else cookies),
             _Stay(),
         )
 
