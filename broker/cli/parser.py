@@ -219,6 +219,20 @@ def _sandbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--provider", choices=("partner", "b2c"), help="the way to sign in (partner)")
 
 
+def _drill(parser: argparse.ArgumentParser) -> None:
+    import re
+
+    parser._negative_number_matcher = re.compile(r"-\d")  # noqa: SLF001 -- argparse's only way: `clock -1d`
+    parser.add_argument("scenario", metavar="SCENARIO", help="its name, or a FILE.json; an unknown one lists them")
+    parser.add_argument("duration", nargs="?", metavar="DURATION", help="how long, like 2h or 30d; clock: by how much")
+    parser.add_argument("--account", metavar="NAME", help="whose tickets; default: the first account's")
+    parser.add_argument("--seed", type=_seconds, default=1, metavar="N", help="of what chance decides (1)")
+    parser.add_argument("--svg", metavar="FILE", help="write the timeline as a picture")
+    parser.add_argument("--log", action="store_true", help="print every decision, too")
+    _config_file(parser)
+    _json(parser)
+
+
 def _help(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", nargs="?", metavar="TOPIC", help="a command, or exit-codes")
 
@@ -290,6 +304,12 @@ COMMANDS = {
         "serve:sandbox",
         "eliot-broker sandbox --once",
         _sandbox,
+    ),
+    "drill": Command(
+        "rehearse a bad day on your configuration: what callers would see",
+        "drill:run",
+        "eliot-broker drill outage 2h --svg outage.svg",
+        _drill,
     ),
     "completion": Command(
         "print shell completion", "completion:run", "source <(eliot-broker completion bash)", _completion

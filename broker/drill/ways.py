@@ -215,7 +215,7 @@ class Ways:
         junk = self.sky.now("junk", "api")
         return answer if junk is None else _spoilt(answer, str(junk.values["form"]))
 
-    def _refusal(self, token: Secret, now: float) -> HttpAnswer | None:
+    def _refusal(self, token: Secret, now: float) -> HttpAnswer | None:  # noqa: PLR0911 -- a table of statuses
         """What the API says before it counts the call; None: it will do the work."""
         cloud, sky = self.cloud, self.sky
         if sky.now("key_refused"):
