@@ -43,6 +43,7 @@ class Account:
     wake: Callable[[], None]
     agenda: Agenda[TicketService] = field(default_factory=Agenda)
     tickets: dict[str, TicketService] = field(default_factory=dict)
+    looks: int = 0  # at tickets, since the start: what the sweeps have cost
     _login: tuple[str | None, bool] | None = None
     _login_told: tuple[str | None, bool] | None = None
 
@@ -106,15 +107,15 @@ class Account:
             self.agenda.look_at(ticket, NOW_SECONDS)
 
     async def _look(self) -> None:
-        looked, now = 0, self.now()
+        now = self.now()
         while (ticket := self.agenda.take_look(now.boot_seconds)) is not None:
             if self._is_ours(ticket):
                 due, next_in = await ticket.look(now)
                 self.agenda.look_at(ticket, now.boot_seconds + max(next_in, SOONEST_SECONDS))
                 if due:
                     self.agenda.queue(ticket, urgent=ticket.urgent(now))
-            looked += 1
-            if looked % SLICE == 0:
+            self.looks += 1
+            if self.looks % SLICE == 0:
                 await breathe()
                 now = self.now()
 

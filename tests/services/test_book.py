@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.core import quota
+from broker.core.demand import asked
+from broker.core.instant import Instant, Lifetime, Span
+from broker.core.secret import Secret
+from broker.errors import StoreDamaged, StoreUnavailable
+from broker.services.book import Book, HeldTicket
+from tests.services.fakes import FakeClock, GatedWorker, InlineWorker, MemoryStore, Recorder
+
+NOW = Instant("boot", 50.0, 1_795_003_200.0)
+
+
+def a_book(store: MemoryStore | None = None, worker: Any = None, events: Recorder | None = None) -> Book:
+    clock = FakeClock()
+    return Book(
+        "home",
+        store=store or MemoryStore(),
+        worker=worker or InlineWorker(),
+        now=lambda: Instant("boot", clock.boot_seconds, clock.wall_seconds),
+        events=events or Recorder(),
+    )
+
+
+def a_ticket(generation: int = 1, text: str = "jwt") -> HeldTicket:
+    return HeldTicket(Secret(text), Lifetime(1, 301, Span(NOW, 300.0)), generation, {"plant": {"id": "p"}})
+
+
+def test_many_changes_are_one_save_and_each_who_commits_knows_that_it_is_on_disk() -> None:
+    async def main() -> None:
+        store, worker = MemoryStore(), GatedWorker()
+        book = a_book(store, worker)
+        commits = []
+        for number in range(50):
+            page = book.page(f"door-{number}", "binding")
+            page.held = (a_ticket(number),)
+            commits.append(asyncio.create_task(book.commit(f"door-{number}")))  # noqa: TID251 - 50 callers
+        while not all(commit.done() for commit in commits):
+            await asyncio.sleep(0)  # noqa: TID251
+            worker.release()
+        assert [commit.result() for commit in commits] == [True] * 50
+        assert len(store.saved) <= 2
+        assert not book.unsaved
+
+    asyncio.run(main())
+
+
+def test_a_change_during_a_save_waits_for_the_next_one() -> None:
+    async def main() -> None:
+        store, worker = MemoryStore(), GatedWorker()
+        book = a_book(store, worker)
+        book.page("front", "b").held = (a_ticket(1, "jwt-one"),)
+        first = asyncio.create_task(book.commit("front"))  # noqa: TID251
+        while not worker.waiting:  # noqa: ASYNC110 - a fake tells nobody
+            await asyncio.sleep(0)  # noqa: TID251
+        book.page("front", "b").held = (a_ticket(2, "jwt-two"),)
+        second = asyncio.create_task(book.commit("front"))  # noqa: TID251
+        worker.release()
+        await first
+        assert not second.done()
+        assert b"jwt-two" not in store.documents["tickets-home"]
+        while not second.done():
+            await asyncio.sleep(0)  # noqa: TID251
+            worker.release()
+        assert b"jwt-two" in store.documents["tickets-home"]
+
+    asyncio.run(main())
+
+
+def test_what_was_saved_is_what_is_read() -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        book = a_book(store)
+        page = book.page("front", "binding")
+        page.held, page.generation, page.life_seconds = (a_ticket(7), a_ticket(8)), 8, 300.0
+        page.demand = asked(asked(None, 1_795_003_200.0), 1_795_010_000.0)
+        book.change("front")
+        book.ledger = quota.stopped(quota.recorded(book.ledger, NOW, 3), NOW, 60.0)
+        assert await book.commit()
+        other = a_book(store)
+        other.open()
+        assert other.ledger == book.ledger
+        assert other.pages["front"].held == page.held
+        read = other.pages["front"].demand
+        assert read is not None
+        assert list(read.hours) == pytest.approx(list(page.demand.hours), abs=1e-4)
+        assert other.pages["front"].generation == 8
+        assert await other.commit()
+        assert json.loads(store.saved[-1][1])["pages"] == json.loads(store.saved[-2][1])["pages"]
+
+    asyncio.run(main())
+
+
+@given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), max_size=8))
+def test_any_name_and_any_ticket_survive_the_disk(entries: list[tuple[str, str]]) -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        book = a_book(store)
+        for name, text in entries:
+            book.page(name, "binding").held = (a_ticket(1, text),)
+            book.change(name)
+        await book.commit()
+        other = a_book(store)
+        other.open()
+        assert {name: page.held for name, page in other.pages.items()} == {
+            name: page.held for name, page in book.pages.items()
+        }
+
+    asyncio.run(main())
+
+
+def test_a_page_of_another_door_begins_anew_but_its_generations_go_on() -> None:
+    book = a_book()
+    page = book.page("front", "one door")
+    page.held, page.generation = (a_ticket(9),), 9
+    other = book.page("front", "another door")
+    assert (other.held, other.generation) == ((), 9)
+
+
+def test_a_disk_that_refuses_is_told_once_and_what_was_meant_is_kept() -> None:
+    async def main() -> None:
+        store, events = MemoryStore(), Recorder()
+        book = a_book(store, events=events)
+        book.page("front", "b").held = (a_ticket(1, "precious"),)
+        store.refuse = StoreUnavailable("disk full")
+        assert not await book.commit("front")
+        assert not await book.commit()
+        assert book.unsaved
+        assert book.trouble is not None
+        assert len(events.of("store.unavailable")) == 1
+        store.refuse = None
+        assert await book.commit()
+        assert b"precious" in store.documents["tickets-home"]
+        assert len(events.of("store.recovered")) == 1
+
+    asyncio.run(main())
+
+
+def test_a_document_that_may_not_be_read_is_never_written_over() -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        store.documents["tickets-home"] = b"from a newer version"
+        store.refuse_reads = StoreUnavailable("newer")
+        book = a_book(store)
+        book.open()
+        store.refuse_reads = None
+        assert not await book.commit()
+        assert store.documents["tickets-home"] == b"from a newer version"
+
+    asyncio.run(main())
+
+
+def test_a_damaged_document_begins_anew_and_is_told() -> None:
+    store, events = MemoryStore(), Recorder()
+    store.refuse_reads = StoreDamaged("torn")
+    book = a_book(store, events=events)
+    book.open()
+    assert book.pages == {}
+    assert events.of("store.damaged")
+
+
+def test_equal_senders_are_kept_once() -> None:
+    book = a_book()
+    first = book.shared_sender({"plant": {"id": "p"}, "system": "x"})
+    assert book.shared_sender({"system": "x", "plant": {"id": "p"}}) is first
+    assert book.shared_sender({"system": "y"}) is not first
