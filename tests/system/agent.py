@@ -175,7 +175,7 @@ def load(clients: int, *, kept: bool) -> None:
 
 
 def summary(answers: list[tuple[float, float, str]]) -> dict[str, Any]:
-    """How many of each outcome, the longest answer, and the longest time without any good one."""
+    """How many of each outcome, the longest answer, and the longest times without any good one."""
     outcomes: dict[str, int] = {}
     good = sorted(begun + took for begun, took, outcome in answers if outcome == "200")
     for _, _, outcome in answers:
@@ -185,7 +185,7 @@ def summary(answers: list[tuple[float, float, str]]) -> dict[str, Any]:
         "asked": len(answers),
         "outcomes": outcomes,
         "slowest_seconds": max((took for _, took, _ in answers), default=0),
-        "longest_gap_seconds": max(gaps, default=0),
+        "gaps_seconds": sorted(gaps, reverse=True)[:20],
     }
 
 

@@ -91,6 +91,7 @@ def offline(wheels: str) -> dict[str, str]:
 
 def install_broker(target: Path, wheels: Path) -> Path:
     """Run systemd/install in a lab of its own; `target` becomes its /opt/eliot-broker."""
+    target.chmod(0o755)  # pytest's directories are root's alone
     lab = Lab(
         "eliot-install", (f"{target}:/opt/eliot-broker", f"{wheels}:/srv/wheels"), environment=offline("/srv/wheels")
     )
@@ -128,8 +129,16 @@ class BrokerLab(Lab):
         self.control("clear")
         self.control("options", '{"gateway_online": true}')
         if self.show(SERVICE, "ActiveState")["ActiveState"] != "active" or self.get("/readyz")[0] != 200:
-            self.sh(f"systemctl stop {SERVICE}; rm -rf /var/lib/eliot-broker/*; systemctl restart {SERVICE}")
+            self.sh(f"systemctl stop {SERVICE}; rm -rf /var/lib/eliot-broker/*")
+            self.start_service()
             self.log_in()
+
+    def start_service(self) -> None:
+        """Start it. Raises: LabError with its journal."""
+        try:
+            self.sh(f"systemctl restart {SERVICE}")
+        except LabError as error:
+            raise LabError(f"{error}\n{self.journal()[-3000:]}") from None
 
     def control(self, action: str, document: str = "{}") -> None:
         """Change the cloud's weather."""
