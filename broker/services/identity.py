@@ -59,6 +59,8 @@ class Identity:
         spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
     ) -> None:
         self.config = config
+        self._binding = binding_of(config)
+        self._seen_windows: tuple[HeldToken, float | None, Windows] | None = None
         self.exchange = exchange
         self.journal = journal
         self.blocked: StoreUnavailable | None = None
@@ -90,7 +92,7 @@ class Identity:
     def session(self) -> Session | None:
         """The present login, if it was made for the application that is configured."""
         session = self.journal.session
-        return session if session is not None and session.binding == binding_of(self.config) else None
+        return session if session is not None and session.binding == self._binding else None
 
     @property
     def usable(self) -> bool:
@@ -177,6 +179,7 @@ class Identity:
     def reconfigure(self, config: AccountConfig, exchange: Exchange) -> None:
         """Go on with a new configuration, the same journal and, where it fits, the same login."""
         self.config, self.exchange = config, exchange
+        self._binding = binding_of(config)
         self.adopt()
 
     # the login
@@ -344,4 +347,8 @@ class Identity:
     def _windows(self, held: HeldToken) -> Windows:
         session = self.session
         life = None if session is None or session.refresh_token_life is None else session.refresh_token_life.seconds
-        return id_token_windows(held.life, refresh_token_seconds=life, jitter=draw(self.name, held.generation))
+        seen = self._seen_windows
+        if seen is None or seen[0] is not held or seen[1] != life:  # asked many times a sweep
+            windows = id_token_windows(held.life, refresh_token_seconds=life, jitter=draw(self.name, held.generation))
+            seen = self._seen_windows = (held, life, windows)
+        return seen[2]
