@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from broker.core.instant import Span
 from broker.core.redirect import check_state, parameters
-from broker.errors import BadRequest, BrokerError, LoginRejected, ResponseMismatch
+from broker.errors import BadRequest, BrokerError, ResponseMismatch, StoreError, UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +83,7 @@ class Logins:
             raise ResponseMismatch("login response: it carries no state", hint="begin the login again")
         for name in list(self._pending):
             record = self.pending(name)
-            if record is not None and _has_state(found, record.login):
+            if name in self.identities and record is not None and _has_state(found, record.login):
                 await self._complete(self.identities[name], found)
                 return self.identities[name]
         raise ResponseMismatch(
@@ -101,7 +101,7 @@ class Logins:
         try:
             await identity.finish_login(record.login, found)
         except BrokerError as error:
-            if not isinstance(error, LoginRejected):  # the code may still be good: the person may try again
+            if isinstance(error, UpstreamError | StoreError):  # the code may still be good: the person may try again
                 self._pending.setdefault(identity.name, record)
             self._events.emit("login.failed", account=identity.name, code=error.code.value, detail=error.message)
             raise

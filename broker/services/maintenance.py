@@ -36,14 +36,26 @@ class Maintenance:
         self._timekeeper = timekeeper
         self._events = events
         self._longest_seconds = longest_seconds
+        self._upsets = 0
 
     async def sweep(self) -> float:
         """Start what is due; seconds until the next sweep, at most 30."""
         self._timekeeper.watch()
+        self._end_leases_after_an_upset()
         for account in list(self._accounts().values()):
             await account.sweep(self._events)
         await self._logins.maintain(self._timekeeper.now())
         return self.due_in()
+
+    def _end_leases_after_an_upset(self) -> None:
+        """What was promised by the boot clock may not hold: the machine may have been paused."""
+        if self._timekeeper.upsets == self._upsets:
+            return
+        self._upsets = self._timekeeper.upsets
+        for account in self._accounts().values():
+            account.identity.token.end_lease()
+            for ticket in account.tickets.values():
+                ticket.ref.end_lease()
 
     def due_in(self) -> float:
         """Seconds until something is due, between the shortest and the longest pause."""

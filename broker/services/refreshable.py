@@ -139,10 +139,14 @@ class Refreshable(Generic[V]):
         """Take over a new value (None: there is none any more); failures are over."""
         self.value = value
         self.failure = None
+        self.end_lease()
+        self.notify()
+
+    def end_lease(self) -> None:
+        """What was leased must be asked for again."""
         if self._lease is not None:
             self._lease.end()
             self._lease = None
-        self.notify()
 
     def fail(self, failure: Failure | None) -> None:
         """Note a failed attempt; the value stays."""

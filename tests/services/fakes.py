@@ -56,7 +56,7 @@ class FakeClock:
 
     def reboot(self, *, off_seconds: float = 60.0, wall_seconds: float | None = None) -> None:
         """Another boot, after so long without power; `wall_seconds`: where there is no clock that went on."""
-        self.boot_id = f"{self.boot_id}+"
+        self.boot_id = f"{self.boot_id}x"
         self.boot_seconds = 5.0
         self.true_seconds += off_seconds
         self.wall_seconds = self.wall_seconds + off_seconds if wall_seconds is None else wall_seconds

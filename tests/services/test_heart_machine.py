@@ -147,7 +147,11 @@ class HeartMachine(RuleBasedStateMachine):
         elif not isinstance(error, BrokerError):
             raise error
         else:
+            self._uncertain()  # it may be on the disk, though nobody could be told so
             self._logged_in_as_before()
+
+    def _uncertain(self) -> None:
+        self.logged_in, self.saves = None, self._saves()
 
     def _logged_in_as_before(self) -> None:
         session = self.world.journal.session
@@ -162,7 +166,7 @@ class HeartMachine(RuleBasedStateMachine):
         try:
             await self.world.identity.logout()
         except BrokerError:
-            self.logged_in = None  # the name may be gone though the directory was not synced
+            self._uncertain()  # the name may be gone though the directory was not synced
         else:
             self.logged_in = False
             self.heard.clear()

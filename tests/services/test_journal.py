@@ -125,12 +125,10 @@ def test_where_the_disk_refuses_a_change_holds_in_memory_and_is_written_later() 
     store.refuse = FULL
     journal.update("login", lambda _: with_token("rt-1"))
     assert journal.session == with_token("rt-1")
-    assert journal.unsaved
-    assert journal.trouble is FULL
+    assert (journal.unsaved, journal.trouble) == (True, FULL)
     store.refuse = None
     journal.flush()
-    assert not journal.unsaved
-    assert journal.trouble is None
+    assert (journal.unsaved, journal.trouble) == (False, None)
     read = a_journal(store)
     read.open()
     assert read.session == with_token("rt-1")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.core.instant import Instant, Span
+from broker.services.logins import Logins
+from broker.services.maintenance import Maintenance
 from broker.services.timekeeper import Timekeeper
-from tests.services.fakes import DAY, WALL_SECONDS, FakeClock, Recorder
+from tests.services.fakes import DAY, WALL_SECONDS, FakeClock, Recorder, World
 
 YEAR = 365 * DAY
 
@@ -155,3 +160,32 @@ def test_an_absurd_saved_time_teaches_nothing() -> None:
     timekeeper, _ = a_timekeeper(FakeClock())
     timekeeper.learn(Instant("other", 0.0, 1e12))
     assert timekeeper.synchronized
+
+
+async def test_what_was_leased_by_the_boot_clock_ends_with_the_first_sweep_after_a_leap() -> None:
+    world = World()
+    await world.login()
+    logins = Logins({}, timekeeper=world.timekeeper, events=world.events, window=Closed())
+    account: Any = SimpleNamespace(identity=world.identity, tickets={}, sweep=nothing, due_in=lambda _: 30.0)
+    maintenance = Maintenance(
+        lambda: {"home": account}, logins=logins, timekeeper=world.timekeeper, events=world.events
+    )
+    await maintenance.sweep()
+    lease = world.identity.token.lease(world.timekeeper.now())
+    assert lease is not None
+    await maintenance.sweep()
+    assert lease.until_boot_seconds > world.clock.boot_seconds
+    world.clock.step(7200)
+    await maintenance.sweep()
+    assert lease.until_boot_seconds < 0
+
+
+async def nothing(_events: object) -> None:
+    """No account's sweep."""
+
+
+class Closed:
+    """A login window that never opens."""
+
+    async def open(self, redirect_uris: object) -> str | None:
+        return str(redirect_uris) if redirect_uris else None
