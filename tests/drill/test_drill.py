@@ -1,0 +1,139 @@
+"""Drills in the unit part: same seed, same log; the oracle, the intervals, shrinking; what the picture shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from broker.drill import chart
+from broker.drill.climate import hostile_month, ordinary
+from broker.drill.intervals import complement, holds, intersection, later_start, total, union
+from broker.drill.oracle import judge, least_calls
+from broker.drill.rehearsal import UnknownScenario, names, rehearsal, seconds_of
+from broker.drill.script import DAY, HOUR, Happening, Household, Script, from_json
+from broker.drill.shrink import shrink
+from broker.drill.world import play
+
+OUTAGE = Happening(DAY, "outage", 2 * HOUR, {"form": "refused"})
+
+
+def a_day_with(*happenings: Happening, household: Household | None = None) -> Script:
+    return Script(1, 2 * DAY, household or Household(), happenings)
+
+
+def test_the_same_seed_gives_the_same_log() -> None:
+    script = replace(hostile_month(3), seconds=3 * DAY)
+    assert play(script).digest == play(script).digest
+
+
+def test_another_seed_gives_another_log() -> None:
+    assert play(a_day_with()).digest != play(replace(a_day_with(), seed=2)).digest
+
+
+def test_a_script_survives_being_written_down() -> None:
+    script = hostile_month(7)
+    assert from_json(script.to_json()) == script
+
+
+def test_an_outage_shorter_than_the_margin_is_not_felt() -> None:
+    seen = play(a_day_with(replace(OUTAGE, lasts_seconds=600.0)))
+    verdict = judge(seen)
+    assert verdict.unavoidable_seconds < 10
+    assert verdict.misses == 0
+    assert verdict.violations == ()
+
+
+def test_an_outage_longer_than_a_ticket_is_felt_and_nobody_could_have_avoided_it() -> None:
+    verdict = judge(play(a_day_with(OUTAGE)))
+    assert verdict.unavoidable_seconds > HOUR
+    assert (verdict.avoidable_seconds, verdict.avoidable_misses, verdict.violations) == (0.0, 0, ())
+
+
+def test_a_revoked_login_is_lost_without_blame_and_a_person_brings_it_back() -> None:
+    seen = play(a_day_with(Happening(DAY, "revoked")))
+    assert [loss.reason for loss in seen.watch.losses] == ["revoked"]
+    assert len(seen.sign_ins) == 2
+    assert judge(seen).avoidable_losses == 0
+
+
+def test_a_strict_provider_and_a_lost_answer_cost_the_login_and_the_drill_knows_why() -> None:
+    lost = Happening(DAY, "lost_answers", 2400.0, {"where": "token"})
+    seen = play(a_day_with(lost, household=Household(rotation="strict")))
+    assert [loss.reason for loss in seen.watch.losses] == ["reused"]
+    assert judge(seen).violations == ()
+
+
+def test_a_window_that_closes_is_told_before() -> None:
+    household = Household(sliding_window_seconds=1.5 * DAY)
+    seen = play(a_day_with(household=household))
+    assert [loss.reason for loss in seen.watch.losses] == ["window"]
+    warned = seen.watch.losses[0].warned_seconds
+    assert warned is not None
+    assert warned > 11 * HOUR
+
+
+@pytest.mark.slow
+def test_a_crash_in_the_middle_of_any_write_costs_nothing_with_a_lenient_provider() -> None:
+    for operations in range(0, 16, 3):
+        verdict = judge(play(a_day_with(Happening(DAY, "crash", 0.0, {"operations": operations}))))
+        assert (verdict.losses, verdict.violations) == (0, ())
+
+
+def test_the_watch_sees_a_promise_that_is_not_kept() -> None:
+    """An oracle that is told of no outage must call what the outage caused avoidable."""
+    seen = play(a_day_with(OUTAGE))
+    blind = replace(seen, script=a_day_with())
+    assert judge(blind).avoidable_seconds > HOUR
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, _ in names() if name != "year"])
+def test_every_scenario_is_played_with_every_promise_kept(name: str) -> None:
+    seen = play(rehearsal(name, None, Household()))
+    assert judge(seen).violations == ()
+
+
+def test_a_scenario_that_does_not_exist_or_has_no_duration_is_refused() -> None:
+    with pytest.raises(UnknownScenario):
+        rehearsal("flood", None, Household())
+    with pytest.raises(UnknownScenario):
+        seconds_of("soon")
+    assert seconds_of("-1d") == -DAY
+
+
+def test_shrinking_finds_the_one_happening_that_matters() -> None:
+    script = hostile_month(5)
+    culprit = script.happenings[len(script.happenings) // 2]
+    small = shrink(script, lambda smaller: culprit in smaller.happenings)
+    assert small.happenings == (culprit,)
+
+
+def test_the_timeline_and_the_picture_show_the_gap() -> None:
+    seen = play(a_day_with(OUTAGE))
+    lines = chart.timeline(seen)
+    assert chart.NONE in lines[0]
+    assert "▄" in lines[1]
+    assert "no ticket" in chart.svg(seen, "an outage")
+    assert dict(chart.table(seen, judge(seen)))["logins lost that could be kept"] == "0"
+
+
+def test_intervals() -> None:
+    assert union([(3, 4), (0, 2), (1, 3)]) == [(0, 4)]
+    assert complement([(1, 2), (3, 9)], 5) == [(0, 1), (2, 3)]
+    assert intersection([(0, 2), (4, 6)], [(1, 5)]) == [(1, 2), (4, 5)]
+    assert later_start([(0, 5), (6, 7)], 2) == [(2, 5)]
+    assert holds([(0, 1), (3, 4)], 3.5)
+    assert not holds([(0, 1), (3, 4)], 2)
+    assert total([(0, 1), (3, 5)]) == 3
+
+
+def test_the_fewest_calls_are_one_a_life_and_one_more_before_an_outage() -> None:
+    script = Script(1, 10 * HOUR)
+    assert least_calls([(0, 10 * HOUR)], script, 0.0) == 10
+    assert least_calls([(0, 2.5 * HOUR), (3.2 * HOUR, 10 * HOUR)], script, 0.0) == 3 + 1 + 7
+
+
+def test_ordinary_years_have_an_outage_a_month_or_so() -> None:
+    kinds = [it.kind for it in ordinary(1, 3.0).happenings]
+    assert 20 < kinds.count("outage") < 70

@@ -1,0 +1,65 @@
+"""Longer drills: a year with new seeds in every run, printed; hostile months; the soak runs a thousand of them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.drill.climate import hostile_month, ordinary
+from broker.drill.oracle import judge
+from broker.drill.shrink import shrink
+from broker.drill.world import play
+
+if TYPE_CHECKING:
+    from broker.drill.script import Script
+
+
+def broken(script: Script) -> set[str]:
+    """The rules that were broken in one play."""
+    return {violation.rule for violation in judge(play(script)).violations}
+
+
+def explain(script: Script) -> str:
+    """The seed, the shrunk script and the log around the first violation."""
+    rules = broken(script)
+    small = shrink(script, lambda smaller: bool(broken(smaller) & rules), most_plays=60)
+    seen = play(small, keep_log=True)
+    judge(seen)
+    lines = seen.watch.decisions or []
+    first = next((place for place, line in enumerate(lines) if "VIOLATION" in line), len(lines))
+    around = "\n".join(lines[max(0, first - 25) : first + 5])
+    return f"seed {script.seed}: {sorted(rules)}\nscript: {small.to_json()}\n{around}"
+
+
+def new_seed() -> int:
+    """Another one in each run, or the one that DRILL_SEED names."""
+    return int(os.environ.get("DRILL_SEED") or secrets.randbelow(10**9))
+
+
+@pytest.mark.slow
+def test_a_year_of_one_hour_tickets_with_a_new_seed_keeps_every_promise() -> None:
+    script = ordinary(new_seed(), 1.0)
+    print(f"DRILL_SEED={script.seed}")
+    verdict = judge(play(script))
+    assert not verdict.violations, explain(script)
+    assert verdict.avoidable_misses == verdict.avoidable_losses == 0
+    assert verdict.availability > 0.98
+
+
+@pytest.mark.slow
+def test_hostile_months_with_new_seeds_keep_every_promise() -> None:
+    for _ in range(3):
+        script = hostile_month(new_seed())
+        print(f"DRILL_SEED={script.seed}")
+        assert not broken(script), explain(script)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("first", range(0, 1000, 50))
+def test_a_thousand_hostile_months_keep_every_promise(first: int) -> None:
+    for seed in range(first, first + 50):
+        script = hostile_month(seed)
+        assert not broken(script), explain(script)
