@@ -43,11 +43,18 @@ class Failure(Exception):
 
 def _hint(problem: Problem) -> str | None:
     if problem.hint:
-        return problem.hint
+        waits = problem.remedy == "retry" and problem.retry_after
+        return f"{problem.hint}; {_again(problem.retry_after)}" if waits else problem.hint
     if problem.code in HINTS:
         return HINTS[problem.code]
     if problem.remedy == "login":
         return f"log in: eliot-broker login {problem.document.get('account') or 'ACCOUNT'}"
     if problem.retry_after:
-        return f"the broker tries again by itself; ask again in {problem.retry_after} s, or use --wait"
+        return f"{_again(problem.retry_after)}; ask then, or use --wait"
     return None
+
+
+def _again(seconds: int | None) -> str:
+    from broker.cli.durations import duration
+
+    return f"the broker tries again by itself in {duration(seconds)}"

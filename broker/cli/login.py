@@ -72,7 +72,8 @@ class Login:
         """What a pasted line leads to; None: go on waiting."""
         if line is None:
             if self._paste_only and self._input.ended:
-                raise Failure("standard input ended without a redirect URL", exit_codes.USAGE)
+                hint = "run it again and give the address that the browser ends at on one line of stdin"
+                raise Failure("standard input ended without a redirect URL", exit_codes.USAGE, hint=hint)
             return None
         try:
             return self._client.complete_login(self._name, line)

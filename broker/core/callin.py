@@ -188,6 +188,7 @@ def _forbidden(answer: HttpAnswer) -> UpstreamError:
         service=SERVICE,
         status=answer.status,
         retry_after_seconds=QUOTA_WAIT_SECONDS if seconds is None else seconds,
+        hint='fewer tickets kept warm, warm = "adaptive", or a larger subscription need fewer calls',
     )
 
 

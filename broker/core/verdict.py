@@ -51,7 +51,8 @@ GRANT_CODES = {
     90087: "the grant was not made for this endpoint",
 }
 OPERATOR_CODES = {
-    90081: "the client secret is wrong or has expired: renew it on the developer portal",
+    90081: "the client secret is wrong or has expired: renew it on the developer portal, store the new one where "
+    "client_secret says, then eliot-broker reload (a systemd credential: restart)",
     90006: "redirect_uri is not registered: it must equal a registered reply URL exactly, trailing slash included",
     90079: "the application needs a client_secret and none is configured",
     90084: "the application is a public client: remove client_secret",
