@@ -23,7 +23,7 @@ from broker.adapters.clock import SystemClock
 from broker.adapters.hooks import Hooks
 from broker.adapters.lock import StateLock
 from broker.adapters.log import StandardLog
-from broker.adapters.process import CrashReports, erase_initial_environment, shut_in
+from broker.adapters.process import CrashReports, erase_initial_environment, give_back_memory, shut_in, spare_memory
 from broker.adapters.published import PublishedFiles
 from broker.adapters.redaction import crash_report
 from broker.adapters.systemd import ServiceManager, adopt_sockets
@@ -62,6 +62,8 @@ DISK_THREADS = 2
 EXCHANGE_THREADS = 16
 # A stop: requests get 2 s (and a moment to be read), calls 3.5 s; with the saving it ends within 5 s.
 REQUESTS_END_SECONDS = 2.0
+TIDY_SECONDS = 60.0
+TIDY_TICKETS = 200
 CALLS_END_SECONDS = 3.5
 EXCHANGES_END_SECONDS = 30.0
 CRASHED = 1
@@ -126,6 +128,7 @@ class App:
         self._lock: StateLock | None = None
         self._reloading = asyncio.Lock()
         self._around: Surroundings | None = None
+        self._tidied_at = 0.0
         self._flights: set[asyncio.Task[None]] = set()
         self._retired: list[Cloud] = []
         self._told_status = ""
@@ -331,11 +334,20 @@ class App:
         due = await self._maintenance.sweep()
         due = min(due, self._reminders.look(self._desk.attention, self._timekeeper.now()))
         self._tell_status()
+        self._tidy()
         await self._heartbeat.beat()
         every = self._heartbeat.every_seconds
         due = due if every is None else min(due, every)
         self._events.counters.next_sweep_at(self._monotonic() + due)
         return due
+
+    def _tidy(self) -> None:
+        """Now and then give back what was taken for a moment; with many tickets that would hold the loop."""
+        now = self._monotonic()
+        tickets = sum(len(account.tickets) for account in self._accounts.values())
+        if now - self._tidied_at >= TIDY_SECONDS and tickets <= TIDY_TICKETS:
+            self._tidied_at = now
+            give_back_memory()
 
     def _wake(self) -> None:
         self._ticker.wake()
@@ -449,6 +461,7 @@ class App:
 def serve(config_path: Path | None, parts: assembly.Parts | None = None) -> int:
     """Run the daemon until it is told to stop; the exit code. Raises: BrokerError where it refuses to start."""
     shut_in()
+    spare_memory()
     log = StandardLog("info", "auto", sys.stderr, SystemClock())
     foreign, reports = log.adopt_foreign(), CrashReports(partial(_tell_defect, log))
     try:
