@@ -49,9 +49,10 @@ class Window:
     As long as that is not 0 a caller who holds the window may add to it; at its end it is set to 0.
     """
 
-    __slots__ = ("facts", "since", "told", "untold")
+    __slots__ = ("began", "facts", "since", "told", "untold")
 
     def __init__(self, since: float) -> None:
+        self.began = since
         self.since = since
         self.told = 0
         self.untold = 0
@@ -93,11 +94,28 @@ class Audit:
 
     def refused(self, peer: Peer, now: float, refusal: Refusal) -> None:
         """Tell that `peer` asked for something and was refused."""
-        event = "request.limited" if refusal.code == Code.RATE_LIMITED else "request.refused"
-        window = self._window((event, peer.uid, refusal.code), now)
+        if refusal.code == Code.RATE_LIMITED:
+            self.limited(peer, now, refusal)
+            return
+        window = self._window(("request.refused", peer.uid, refusal.code), now)
         if window.told >= self._burst:
             window.untold += 1
-        facts: dict[str, object] = {
+        self._tell("request.refused", window, self._facts(peer, refusal))
+
+    def limited(self, peer: Peer, now: float, refusal: Refusal) -> None:
+        """Tell that `peer` ran into a limit: once when it begins, and how often when it has been over for a window."""
+        window = self._window(("request.limited", peer.uid, refusal.reason), now)
+        window.since = now
+        if window.told:
+            window.untold += 1
+            return
+        window.facts = self._facts(peer, refusal)
+        window.told = 1
+        self._events.emit("request.limited", count=1, **window.facts)
+
+    @staticmethod
+    def _facts(peer: Peer, refusal: Refusal) -> dict[str, object]:
+        return {
             "uid": peer.uid,
             "pid": peer.pid,
             "unit": peer.unit,
@@ -106,7 +124,6 @@ class Audit:
             "code": refusal.code,
             "reason": refusal.reason,
         }
-        self._tell(event, window, facts)
 
     @property
     def counting(self) -> bool:
@@ -141,6 +158,6 @@ class Audit:
     def _close(self, key: tuple[str, int, str]) -> None:
         window = self._windows.pop(key)
         if window.untold:
-            seconds = int(self._window_seconds)
+            seconds = int(window.since - window.began) if key[0] == "request.limited" else int(self._window_seconds)
             self._events.emit(key[0], count=window.untold, window_seconds=seconds, **window.facts)
             window.untold = 0

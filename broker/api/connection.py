@@ -32,6 +32,7 @@ class Connection:
     """A connection that was let in; times are the loop's monotonic seconds."""
 
     __slots__ = (
+        "_limited",
         "_limits",
         "_wake",
         "caller",
@@ -39,11 +40,13 @@ class Connection:
         "front",
         "half_closed",
         "identity",
+        "in_a_row",
         "in_flight",
         "requests",
         "requests_seen",
         "share",
         "transport",
+        "unfinished",
         "whole",
         "whole_answered",
         "writing_paused",
@@ -59,6 +62,7 @@ class Connection:
         limits: Limits,
         now: float,
         wake: Callable[[], None],
+        limited: Callable[[Connection, RequestRefused], None],
     ) -> None:
         self.transport = transport
         self.front = front
@@ -73,13 +77,27 @@ class Connection:
         self.whole: bytes | None = None
         self.whole_answered = False
         self._limits = limits
+        self.in_a_row = 0
+        self.unfinished = False
         self._wake = wake
+        self._limited = limited
         self.deadline = now + limits.idle_seconds
 
     @property
     def bare_peer(self) -> Peer:
         """The peer by its ids alone, for the audit of what was refused before any rule was asked."""
         return self.identity.bare_peer
+
+    def limited(self, refusal: RequestRefused) -> None:
+        """Tell that this client ran into a limit, and count it as a request: it cost as much."""
+        self._limited(self, refusal)
+
+    @property
+    def overdue(self) -> RequestRefused | None:
+        """What the deadline was for; None: for the next request, which nobody has to make."""
+        if self.writing_paused:
+            return UNREAD
+        return UNFINISHED if self.unfinished and self.in_flight is None else None
 
     def received(self, now: float, first: bytes | None) -> None:
         """Bytes came: where no request is being worked on, its head must be complete within the header time.
@@ -88,6 +106,8 @@ class Connection:
         """
         self.whole = first if first is not None and is_whole(first) else None
         self.whole_answered = False
+        self.in_a_row = 0
+        self.unfinished = True
         self.note_requests(now)
         if self.in_flight is None:
             self.deadline = min(self.deadline, now + self._limits.header_seconds)
@@ -95,6 +115,8 @@ class Connection:
     def begin(self, task: asyncio.Task[object] | None) -> None:
         """A request is being worked on."""
         self.in_flight = task
+        self.unfinished = False
+        self.in_a_row += 1
         self.requests += 1
         self.requests_seen = self.requests
         self.share.in_flight += 1
@@ -132,6 +154,7 @@ class Connections:
         self.limits = limits
         self.shares = Shares(limits)
         self.refused = 0
+        self.on_limited: Callable[[Peer, RequestRefused], None] = lambda _peer, _refusal: None
         self._monotonic = monotonic
         self._wake = wake
         self._names = Names(monotonic)
@@ -155,10 +178,24 @@ class Connections:
             transport.abort()
             return None
         share = self.shares.connect(identity.uid, now)
-        if share is None:
-            self._turn_away(transport)
+        wait = 0.0 if share is None or share.hot_left else self.shares.wait(share, now)
+        if share is None or wait:
+            refusal = TOO_MANY_CONNECTIONS if share is None else too_many_requests(wait)
+            if share is not None:
+                self.shares.disconnect(share)
+            self.on_limited(identity.bare_peer, refusal)
+            self._turn_away(transport, refusal)
             return None
-        connection = Connection(transport, identity, share, front=front, limits=self.limits, now=now, wake=self._wake)
+        connection = Connection(
+            transport,
+            identity,
+            share,
+            front=front,
+            limits=self.limits,
+            now=now,
+            wake=self._wake,
+            limited=self._limited,
+        )
         self._open.add(connection)
         return connection
 
@@ -179,6 +216,8 @@ class Connections:
         for connection in self:
             connection.note_requests(now)
             if connection.deadline <= now:
+                if (refusal := connection.overdue) is not None:
+                    self._limited(connection, refusal)
                 connection.transport.abort()
         for transport in tuple(self._refusing):
             transport.abort()
@@ -199,14 +238,18 @@ class Connections:
         for transport in tuple(self._refusing):
             transport.abort()
 
-    def _turn_away(self, transport: asyncio.Transport) -> None:
+    def _limited(self, connection: Connection, refusal: RequestRefused) -> None:
+        self.shares.take(connection.share, self._monotonic())
+        self.on_limited(connection.bare_peer, refusal)
+
+    def _turn_away(self, transport: asyncio.Transport, refusal: RequestRefused) -> None:
         """Answer 429 before the question, and close once the question is there (or at the next tick)."""
         self.refused += 1
         if len(self._refusing) >= MAX_REFUSALS:
             transport.abort()
             return
         self._refusing.add(transport)
-        transport.write(TOO_MANY_CONNECTIONS)
+        transport.write(plain_answer(refusal))
         transport.write_eof()
 
 
@@ -218,13 +261,24 @@ def plain_answer(error: RequestRefused) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-TOO_MANY_CONNECTIONS = plain_answer(
-    RequestRefused(
-        "too many connections of this user, or of all; this one is closed",
+def too_many_requests(wait_seconds: float) -> RequestRefused:
+    """The refusal of a user who asks too often, or too much at once."""
+    return RequestRefused(
+        "too many requests of this user; this one was not looked at, and the connection is closed",
         status=429,
         code=Code.RATE_LIMITED,
         remedy=Remedy.RETRY,
-        retry_after_seconds=1,
-        hint="close idle connections, or reuse one",
+        retry_after_seconds=wait_seconds,
     )
+
+
+TOO_MANY_CONNECTIONS = RequestRefused(
+    "too many connections of this user, or of all; this one is closed",
+    status=429,
+    code=Code.RATE_LIMITED,
+    remedy=Remedy.RETRY,
+    retry_after_seconds=1,
+    hint="close idle connections, or reuse one",
 )
+UNFINISHED = RequestRefused("the head of a request did not arrive in time; the connection was closed", status=408)
+UNREAD = RequestRefused("the client did not read its answer in time; the connection was closed", status=408)

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from broker.api.server import HttpConnection, HttpServer
 
 
-class Front(asyncio.Protocol):
+READ_BYTES = 16_384  # at a time, of a connection: so much work, and memory, at most before the others have their turn
+_buffer = memoryview(bytearray(READ_BYTES))  # one for all: what came is copied out before anybody else reads
+
+
+class Front(asyncio.BufferedProtocol):
     """The protocol of one connection; `connection` is None where it was turned away."""
 
     __slots__ = ("_clear", "_connections", "_hot", "_http", "_monotonic", "_server", "_transport", "connection")
@@ -39,7 +43,14 @@ class Front(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self.connection = self._connections.admit(self._transport, self)
 
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
+        return _buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(_buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
+        """Take what came."""
         connection = self.connection
         if connection is None:
             self._transport.close()

@@ -27,9 +27,9 @@ class Limits:
     write_seconds: float = 30.0
     heartbeat_seconds: float = 30.0
     stop_seconds: float = 5.0
-    rate_per_second: float = 2000.0
-    rate_burst: float = 4000.0
-    hot_requests: int = 32  # so many answers of the fast path count as one request: they cost the loop no more
+    rate_per_second: float = 250.0
+    rate_burst: float = 500.0
+    hot_requests: int = 256  # so many answers of the fast path count as one request
     tick_seconds: float = 1.0
     audit_burst: int = 20
     audit_window_seconds: float = 10.0
@@ -74,14 +74,17 @@ class Shares:
 
     def take(self, share: Share, now: float) -> float:
         """Count one request; 0.0, or the seconds to wait where this uid asks too often (token bucket)."""
+        wait = self.wait(share, now)
+        if not wait:
+            share.tokens -= 1.0
+        return wait
+
+    def wait(self, share: Share, now: float) -> float:
+        """Seconds until this uid may ask again; 0.0: at once."""
         limits = self._limits
-        tokens = min(limits.rate_burst, share.tokens + (now - share.counted_at) * limits.rate_per_second)
+        share.tokens = min(limits.rate_burst, share.tokens + (now - share.counted_at) * limits.rate_per_second)
         share.counted_at = now
-        if tokens < 1.0:
-            share.tokens = tokens
-            return (1.0 - tokens) / limits.rate_per_second
-        share.tokens = tokens - 1.0
-        return 0.0
+        return 0.0 if share.tokens >= 1.0 else (1.0 - share.tokens) / limits.rate_per_second
 
     def _share(self, uid: int, now: float) -> Share:
         share = self._shares.get(uid)

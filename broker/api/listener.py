@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from broker.api.accounts import AccountRoutes
-from broker.api.audit import Audit
+from broker.api.audit import Audit, Refusal
 from broker.api.connection import Connections
 from broker.api.front import Front
 from broker.api.hot import HotPath
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from broker.api.backend import Backend
     from broker.api.endpoint import Endpoint
+    from broker.api.problems import RequestRefused
+    from broker.core.access import Peer
     from broker.ports import Events
 
 ACCEPT_TURNS = 5  # of the loop, in which a connection that was accepted becomes one of ours (asyncio takes 3)
@@ -64,6 +66,7 @@ class Listener:
         self._shelter = Shelter(on_bug)
         self.connections = Connections(self._limits, self._loop.time, self._wake)
         self.audit = Audit(events, self._limits, self._wake)
+        self.connections.on_limited = self._limited
         self._hot = HotPath(
             backend, self.audit, self.connections, monotonic=self._loop.time, boot=boot or BOOT_CLOCK, wall=WALL_CLOCK
         )
@@ -82,6 +85,10 @@ class Listener:
         )
         self._server = HttpServer(self._dispatcher, self._limits, on_bug)
         self._sockets: list[asyncio.Server] = []
+
+    def _limited(self, peer: Peer, refusal: RequestRefused) -> None:
+        told = Refusal("", "", str(refusal.code), refusal.message)
+        self.audit.limited(peer, self._loop.time(), told)
 
     async def start(self) -> None:
         """Begin to accept."""

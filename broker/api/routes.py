@@ -12,11 +12,12 @@ from urllib.parse import unquote
 
 from broker.api.audit import Refusal
 from broker.api.call import Call, check_length, read_body
+from broker.api.connection import too_many_requests
 from broker.api.parameters import check_origin
 from broker.api.problems import RequestRefused
 from broker.api.server import BUG, HttpConnection, problem_response
 from broker.core.access import Action
-from broker.errors import BrokerError, Code, NotAllowed, Remedy, ShuttingDown, UnknownTicket
+from broker.errors import BrokerError, Code, NotAllowed, ShuttingDown, UnknownTicket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -133,7 +134,8 @@ class Dispatcher:
         try:
             response = await self._answer(request, connection)
         except BrokerError as error:
-            response = problem_response(error, close=not request.content.is_eof())
+            too_fast = error.code is Code.RATE_LIMITED and isinstance(error, RequestRefused)
+            response = problem_response(error, close=too_fast or not request.content.is_eof())
         except asyncio.CancelledError:
             if not self.cutting or request.transport is None:
                 raise  # the client hung up
@@ -152,6 +154,8 @@ class Dispatcher:
         return response
 
     async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
+        if connection.in_a_row > 1:
+            await self._turn()
         try:
             self._check(request, connection)
             route, name = self._router.find(request.method, request.rel_url.raw_path)
@@ -167,23 +171,25 @@ class Dispatcher:
         except BrokerError as error:
             if error.code in REFUSED_FOR_GOOD:
                 self._refused(peer, request, error)
+            elif isinstance(error, RequestRefused):  # a body too long, or too late
+                connection.limited(error)
             raise
 
     def _check(self, request: web.BaseRequest, connection: Connection) -> None:
         """What is asked of every request before anybody looks at its address."""
-        headers = request.headers
-        check_origin(headers.getall("Host", ()), has_origin="Origin" in headers)
         limits = self._connections.limits
         wait = self._connections.shares.take(connection.share, self._loop.time())
         if wait or connection.share.in_flight > limits.requests_in_flight_per_uid:
-            raise RequestRefused(
-                "too many requests of this user; this one was not looked at",
-                status=429,
-                code=Code.RATE_LIMITED,
-                remedy=Remedy.RETRY,
-                retry_after_seconds=wait,
-            )
+            raise too_many_requests(wait)
+        headers = request.headers
+        check_origin(headers.getall("Host", ()), has_origin="Origin" in headers)
         check_length(request.content_length, limits)
+
+    async def _turn(self) -> None:
+        """Let the others have their turn: one client's pipelined requests are answered one a turn of the loop."""
+        turn = self._loop.create_future()
+        self._loop.call_soon(turn.set_result, None)
+        await turn
 
     def _check_leave(self, policy: AccessPolicy, action: Action, name: str, peer: Peer) -> None:
         if action is Action.VEND and name not in policy.tickets:

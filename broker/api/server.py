@@ -97,6 +97,18 @@ class HttpConnection(QuietConnection):
         super().__init__(manager, on_bug, **kwargs)
         self.connection = connection
 
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """As for every connection, and what was no HTTP is counted and told as a limit that was run into."""
+        if status < 500:  # noqa: PLR2004
+            self.connection.limited(MALFORMED)
+        return super().handle_error(request, status, exc, message)
+
 
 class HttpServer(web.Server):
     """Makes aiohttp's half of connections."""
