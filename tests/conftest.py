@@ -6,6 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("project", deadline=None)  # a busy machine is no defect
+settings.load_profile("project")
 
 if TYPE_CHECKING:
     from collections.abc import Generator
