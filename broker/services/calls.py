@@ -184,6 +184,9 @@ class Calls:
         return ticket.name not in self._refused and token.generation != self._forced
 
     async def _token(self, newer_than: int | None) -> HeldToken:
+        held = self._identity.token.value
+        if newer_than is None and held is not None and self._has_token(self._timekeeper.now()):
+            return held
         try:
             return await self._identity.fresh_token(newer_than=newer_than)
         except BrokerError as error:

@@ -37,10 +37,12 @@ class ScriptedIssuer(CountingIssuer):
         self.opaque = False
         self.hangs: set[str] = set()
         self.go_on = asyncio.Event()
+        self.on_call: Callable[[], None] = lambda: None
         self.seen: list[tuple[float, str, str]] = []
 
     async def issue(self, plant_id: str, device_id: str, token: Secret) -> IssuedTicket:
         self.seen.append((self.clock.true_seconds, device_id, token.reveal()))
+        self.on_call()
         if device_id in self.hangs:
             await self.go_on.wait()
         error = self._error(device_id)

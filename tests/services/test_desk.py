@@ -8,7 +8,7 @@ import pytest
 
 from broker.config import PublishConfig
 from broker.drill.virtual import pass_seconds
-from broker.errors import GatewayOffline, QuotaExhausted, ShortValidity, UnknownTicket
+from broker.errors import BrokerError, GatewayOffline, QuotaExhausted, ShortValidity, UnknownTicket
 from tests.benchmarks.planning.world import a_door
 from tests.services.lab import Lab, in_lab
 
@@ -89,6 +89,19 @@ def test_a_watcher_is_told_of_logout_and_login() -> None:
     in_lab(scenario)
 
 
+def test_a_watcher_is_told_at_once_that_the_provider_has_ended_the_login() -> None:
+    async def scenario(lab: Lab) -> None:
+        watcher = Watcher(lab.desk.watch("front"))
+        await pass_seconds(1)
+        lab.provider.revoked = True
+        with pytest.raises(BrokerError):
+            await lab.account.identity.refresh_now()
+        await pass_seconds(1)
+        assert [line["code"] for line in await watcher.end()] == [None, "login_required"]
+
+    in_lab(scenario, a_door("front", "on-demand"))
+
+
 def test_watching_makes_no_call() -> None:
     async def scenario(lab: Lab) -> None:
         watcher = Watcher(lab.desk.watch("front"))
@@ -117,9 +130,9 @@ def test_a_refused_ticket_is_replaced_or_the_reason_is_raised() -> None:
         newer = await lab.desk.renew_ticket("front", refused_generation=held.generation)
         assert newer.generation > held.generation
         lab.cloud.outcomes.append(GatewayOffline("404", service="issuer", status=404))
-        with pytest.raises(Exception, match="404") as failed:
+        with pytest.raises(BrokerError, match="404") as failed:
             await lab.desk.renew_ticket("front", refused_generation=newer.generation)
-        assert getattr(failed.value, "code", None) == "gateway_offline"
+        assert failed.value.code == "gateway_offline"
 
     in_lab(scenario)
 

@@ -76,7 +76,7 @@ class LaterWorker:
 
 
 class Stepwise:
-    """Awaits `work` and times each of its turns in the loop; `longest` in seconds of the processor."""
+    """Awaits `work` and times each of its turns in the loop; `longest` in seconds."""
 
     def __init__(self) -> None:
         self.longest = 0.0
@@ -93,13 +93,13 @@ class _Steps:
     def __await__(self) -> Generator[Any, Any, float]:
         steps = self._work.__await__()
         while True:
-            begun = time.thread_time()
+            begun = time.perf_counter()
             try:
                 awaited = steps.send(None)
             except StopIteration as end:
                 return float(end.value)
             finally:
-                self._watcher.longest = max(self._watcher.longest, time.thread_time() - begun)
+                self._watcher.longest = max(self._watcher.longest, time.perf_counter() - begun)
             yield awaited
 
 
