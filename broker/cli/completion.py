@@ -6,7 +6,7 @@ Knows three shells' syntax and no command. The one invariant: what is completed 
 from __future__ import annotations
 
 from broker.cli import exit_codes
-from broker.cli.help import EXIT_CODES
+from broker.cli.help import EXIT_CODES, MANUAL
 from broker.cli.parser import COMMANDS, PROGRAM, command_parsers
 
 TYPE_CHECKING = False
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 def words() -> dict[str, list[str]]:
     """For every command: its options and the words that its arguments are chosen from."""
     found = {name: _words_of(parser) for name, parser in command_parsers().items()}
-    found["help"] += [EXIT_CODES, *COMMANDS]
+    found["help"] += [EXIT_CODES, MANUAL, *COMMANDS]
     return found
 
 

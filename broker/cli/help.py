@@ -16,18 +16,23 @@ if TYPE_CHECKING:
     from broker.cli.terminal import Terminal
 
 EXIT_CODES = "exit-codes"
+MANUAL = "man"
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Show help about everything, a command, or the exit codes."""
     if args.topic == EXIT_CODES:
         terminal.result(exit_codes.table())
+    elif args.topic == MANUAL:
+        from broker.cli.manual_page import render
+
+        terminal.result(render())
     elif args.topic is None:
         terminal.result(build_parser().format_help().rstrip())
     elif args.topic in COMMANDS:
         terminal.result(command_parsers()[args.topic].format_help().rstrip())
     else:
-        raise UsageError(f"there is no help about {args.topic!r}", f"a command, or {EXIT_CODES}")
+        raise UsageError(f"there is no help about {args.topic!r}", f"a command, {EXIT_CODES}, or {MANUAL}")
     return exit_codes.DONE
 
 

@@ -234,7 +234,7 @@ def _drill(parser: argparse.ArgumentParser) -> None:
 
 
 def _help(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("topic", nargs="?", metavar="TOPIC", help="a command, or exit-codes")
+    parser.add_argument("topic", nargs="?", metavar="TOPIC", help="a command, exit-codes, or man (the man page)")
 
 
 def _completion(parser: argparse.ArgumentParser) -> None:
