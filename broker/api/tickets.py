@@ -6,7 +6,7 @@ Speaks to the services only through Backend. The one invariant: no ticket leaves
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -52,6 +52,8 @@ class TicketRoutes:
         self._stopping = stopping
         self._hot = hot
         self._loop = stopping.get_loop()
+        self._upcoming: set[asyncio.Task[Row | None]] = set()
+        stopping.add_done_callback(lambda _: self._end_watches())
 
     async def list(self, call: Call) -> web.StreamResponse:
         """GET /v1/tickets."""
@@ -126,24 +128,28 @@ class TicketRoutes:
             while line is not None and await self._still_allowed(call):
                 await response.write(encode_line(line))
                 self._tell(call, line)
+                if self._stopping.done():
+                    break
                 if upcoming is None:
                     upcoming = self._shelter.start(following(lines))
-                awaited: set[asyncio.Future[Any]] = {upcoming, self._stopping}
-                done, _ = await asyncio.wait(
-                    awaited,
-                    timeout=self._limits.heartbeat_seconds,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+                    self._upcoming.add(upcoming)
+                    upcoming.add_done_callback(self._upcoming.discard)
+                # Not on `stopping` too: a thousand watchers on one future make each of them slow.
+                done, _ = await asyncio.wait({upcoming}, timeout=self._limits.heartbeat_seconds)
                 line = {"type": "heartbeat"}
-                if self._stopping in done:
+                if self._stopping.done() or (done and upcoming.cancelled()):
                     line = None
-                elif upcoming in done:
+                elif done:
                     line, upcoming = upcoming.result(), None
             await response.write(encode_line({"type": "end"}))
         finally:
             if upcoming is not None:
                 upcoming.cancel()
                 await asyncio.wait({upcoming})
+
+    def _end_watches(self) -> None:
+        for upcoming in tuple(self._upcoming):
+            upcoming.cancel()
 
     async def _still_allowed(self, call: Call) -> bool:
         """A reload may have taken the leave away since."""
