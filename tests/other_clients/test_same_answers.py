@@ -69,6 +69,20 @@ def _without_countdown(answer: Answer) -> object:
     return {key: value for key, value in answer.document.items() if key not in {"expires_in", "available_for"}}
 
 
+def connections(daemon: Daemon) -> int:
+    """How many clients the daemon has connected to its socket now."""
+    path, connected = str(daemon.socket_path), "03"
+    rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    return sum(row[-1] == path and row[5] == connected for row in rows)
+
+
+def await_connections(daemon: Daemon, count: int) -> None:
+    """Wait until so many clients are connected, and have been heard."""
+    until(lambda: connections(daemon) == count, seconds=15, what=lambda: f"{connections(daemon)} clients")
+    if count:
+        pause(0.3)
+
+
 @every_client
 def test_a_generation_that_is_known_is_not_sent_again(daemon: Daemon, name: str) -> None:
     etag = ask(daemon, name, "/v1/tickets/front-door").headers["etag"]
@@ -80,12 +94,13 @@ def test_a_generation_that_is_known_is_not_sent_again(daemon: Daemon, name: str)
 def test_a_long_poll_ends_when_there_is_a_newer_ticket(daemon: Daemon, name: str) -> None:
     target = f"/v1/tickets/for-{name}"
     before = ask(daemon, name, target)
+    await_connections(daemon, 0)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(ask, daemon, name, f"{target}?wait=15", headers={"If-None-Match": before.headers["etag"]})
-        pause(0.3)
+        await_connections(daemon, 1)
         assert not waiting.done()
         daemon.client.refuse(f"for-{name}", before.document["generation"])
-        after = waiting.result(10)
+        after = waiting.result(20)
     assert after.status == 200
     assert after.document["generation"] > before.document["generation"]
 
@@ -96,26 +111,20 @@ def test_a_watch_tells_the_state_at_once_and_every_change(daemon: Daemon, name: 
     first = ask(daemon, name, f"{target}/watch", lines=1)
     assert first.status == 200
     assert first.document["type"] == "ticket"
+    await_connections(daemon, 0)
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(ask, daemon, name, f"{target}/watch", lines=2)
-        pause(0.5)
+        await_connections(daemon, 1)
         daemon.client.refuse(f"for-{name}", first.document["generation"])
-        second = watching.result(10)
+        second = watching.result(20)
     assert second.document["type"] == "ticket"
     assert second.document["generation"] > first.document["generation"]
 
 
-def open_sockets(daemon: Daemon) -> int:
-    assert daemon.process is not None
-    directory = Path(f"/proc/{daemon.process.pid}/fd")
-    return sum(str(entry.readlink()).startswith("socket:") for entry in directory.iterdir())
-
-
 @every_client
 def test_hanging_up_early_leaves_nothing_behind(daemon: Daemon, name: str) -> None:
-    before = open_sockets(daemon)
     for _ in range(3):
         ask(daemon, name, "/v1/tickets/front-door/watch", lines=1)
-    until(lambda: open_sockets(daemon) <= before, seconds=10, what="connections stay open")
+    await_connections(daemon, 0)
     assert ask(daemon, name, "/v1/tickets/front-door").status == 200
     assert "defect.found" not in daemon.log()
