@@ -52,12 +52,12 @@ def warning_due(session: Session, now: Instant, sliding_window_seconds: float | 
         return None
     window = window_left(session, now, sliding_window_seconds)
     life = session.refresh_token_life
-    sure = window is not None and left >= window
     for name, threshold in reversed(WARNINGS):
         if left > threshold:
             continue
         if name in session.warned:
             return None
-        if sure or (life is not None and threshold <= life.seconds / 2):
+        closing = window is not None and window <= threshold  # a token told to end with it ends a second sooner
+        if closing or (life is not None and threshold <= life.seconds / 2):
             return (name, left)
     return None
