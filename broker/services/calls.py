@@ -172,7 +172,10 @@ class Calls:
         except UpstreamRejected as error:
             if not error.token_refused or not self._may_force(ticket, token):
                 raise
-            token = await self._token(token.generation)
+            try:
+                token = await self._token(token.generation)
+            except NotCalled:  # no newer token: it is the 401 that must be waited for, however soon a refresh may be
+                raise error from None
             self._refused.add(ticket.name)
             self._forced = token.generation
             issued = await self._call(ticket, token, prefetch=prefetch, runway_seconds=runway_seconds)
