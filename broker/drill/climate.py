@@ -103,7 +103,7 @@ def _draw(dice: Dice, span: float, rates: dict[str, float], per_seconds: float) 
 
 
 def _any_household(dice: Dice) -> Household:
-    ticket_seconds = dice.choice((900.0, 3600.0, 3600.0, 6 * HOUR, 24 * HOUR))
+    ticket_seconds = dice.choice((1800.0, 3600.0, 3600.0, 6 * HOUR, 24 * HOUR))
     kind = dice.choice(("plain", "plain", "two", "single", "on-demand", "adaptive"))
     doors: tuple[Door, ...] = (Door("front-door", requests_a_day=dice.choice((4.0, 12.0, 60.0))),)
     if kind == "two":
@@ -115,9 +115,11 @@ def _any_household(dice: Dice) -> Household:
     return Household(
         doors=doors,
         ticket_seconds=ticket_seconds,
-        id_token_seconds=dice.choice((900.0, 3600.0, 3600.0, 24 * HOUR)),
+        id_token_seconds=dice.choice((3600.0, 3600.0, 6 * HOUR, 24 * HOUR)),
         refresh_token_seconds=dice.choice((DAY, 14 * DAY, 14 * DAY, 90 * DAY)),
         sliding_window_seconds=dice.choice((None, None, 12 * DAY, 90 * DAY)),
+        daily_quota=dice.choice((500, 500, 500, 60)),
+        quota_reserve=dice.choice((50, 20)),
         rotation=dice.choice(("lenient", "lenient", "strict")),
         opaque_tickets=dice.random() < 0.2,  # noqa: PLR2004
         answer_seconds=dice.choice((0.05, 0.3, 1.5)),

@@ -67,6 +67,7 @@ class Attempts:
     not_before: float = 0.0
     pause: float = 0.0
     why: str = ""
+    may_force: bool = False  # one forced refresh and one retry are due after a 401
     forced_once: bool = False
     empty: deque[float] = field(default_factory=lambda: deque(maxlen=SPACED))  # those with nothing left to serve
 
@@ -132,6 +133,7 @@ class Watch:
         self.first_warning: float | None = None
         self.unsure: list[tuple[float, float]] = []  # when nobody could know the time, or the clock broke TLS
         self._lost_for_good = False
+        self._state_lost = False
 
     # telling
 
@@ -182,7 +184,7 @@ class Watch:
         self.note(f"refresh: {'ok' if error is None else type(error).__name__}")
         if error is None:
             self._attempts.pop("token", None)
-            self._lost_for_good = False
+            self._lost_for_good = self._state_lost = False
             return
         attempts = self._attempts.setdefault("token", Attempts())
         if isinstance(error, GrantRejected):
@@ -234,9 +236,8 @@ class Watch:
             self._attempts.pop(device_id, None)
             return
         attempts = self._attempts.setdefault(device_id, Attempts())
-        if isinstance(error, UpstreamRejected) and error.token_refused and not attempts.forced_once:
-            attempts.forced_once = True  # one forced refresh and one retry
-            return
+        refused = isinstance(error, UpstreamRejected) and error.token_refused
+        attempts.may_force = refused and not attempts.forced_once
         if isinstance(error, RateLimited | QuotaExhausted) and error.retry_after_seconds is not None:
             self._account_until = max(self._account_until, now + error.retry_after_seconds)
         self._failed(attempts, error, now, empty=not self._has(device_id))
@@ -263,7 +264,9 @@ class Watch:
         if attempts is None:
             return
         early = attempts.not_before - now
-        if early > 0.01 + DRIFT * attempts.pause:
+        if early > 0.01 + DRIFT * attempts.pause and attempts.may_force:
+            attempts.may_force, attempts.forced_once = False, True
+        elif early > 0.01 + DRIFT * attempts.pause:
             self.violate("backoff is spaced as promised", f"{key}: {early:.2f} s early after {attempts.why}")
         times = attempts.empty
         if len(times) == SPACED and now - times[0] < SPACED_SECONDS:
@@ -293,12 +296,20 @@ class Watch:
         warned = None if self._warned_at is None else now - self._warned_at
         self.losses.append(Loss(now, reason, warned))
         if reason == "unjustified":
-            if not self.disk_trouble:
+            if not (self.disk_trouble or self._state_lost):
                 self.violate("a login is given up only when the provider says so", detail)
-        elif reason == "reused" and not (self._answer_was_lost() or self.disk_trouble or self._lost_for_good):
+        elif reason == "reused" and not (self._answer_was_lost() or self._may_be_forgiven()):
             self.violate("no login is lost that could be kept", f"{reason}: {detail}")
         elif reason == "expired" and now < self._login_promised * (1 - DRIFT) - MINUTE:
             self.violate("runway of the login holds", f"promised for {self._login_promised - now:.0f} s more")
+
+    def _may_be_forgiven(self) -> bool:
+        return self.disk_trouble or self._lost_for_good or self._state_lost
+
+    def state_lost(self) -> None:
+        """A process ended that could not write down what it knew."""
+        self._state_lost = True
+        self._rejected.clear()
 
     def _answer_was_lost(self) -> bool:
         """Whether the only good token stood in an answer that never arrived."""
@@ -318,7 +329,7 @@ class Watch:
         self.note(f"served {door}")
         if truth is None:
             self.violate("only the cloud's own tickets are handed out", door)
-        elif now >= truth.ends + SECOND + DRIFT * (now - truth.made) and not self.clock_trouble:
+        elif now >= truth.ends + SECOND + DRIFT * (now - truth.made):
             self.violate("an expired ticket is never handed out", f"{door}: {now - truth.ends:.0f} s too late")
         elif truth.device_id != door:
             self.violate("a ticket opens the door it was asked for", door)
@@ -353,6 +364,7 @@ class Watch:
             left = account.identity.login_left(now)
             if left is not None and left > 0:
                 self._login_promised = self.clock.elapsed + left
+            self._note_runway(account.runway_seconds(now))
             if now.true_seconds is not None and self.clock_trouble and abs(self.clock.wall_error_seconds) < MINUTE:
                 self.clock_trouble = False
         if process.tasks > MOST_TASKS:
@@ -360,6 +372,13 @@ class Watch:
         for bug in process.bugs:
             self.violate("no bug ends the process", repr(bug))
         process.bugs.clear()
+
+    def _note_runway(self, seconds: float | None) -> None:
+        """So long every ticket that is kept warm is promised to be had, whatever the cloud does."""
+        for door in self.household.doors:
+            if seconds is not None and seconds > 0 and door.warm == "always" and not door.single_use:
+                cover = self.doors[door.name]
+                cover.promised = max(cover.promised, self.clock.elapsed + seconds * (1 - DRIFT) - 2 * SECOND)
 
     def _look_at(self, name: str) -> None:
         process, cover, t = self.process, self.doors[name], self.clock.elapsed
@@ -385,7 +404,6 @@ class Watch:
             cover.gaps.append((cover.gap_since, t))
             cover.gap_since, cover.told = None, False
         cover.until = t + left
-        cover.promised = max(cover.promised, t + left * (1 - DRIFT) - 2 * SECOND)
 
     def _gap_begins(self, cover: Coverage, name: str, since: float) -> None:
         cover.gap_since = since
@@ -397,7 +415,10 @@ class Watch:
     def _check_told(self, cover: Coverage, name: str, t: float) -> None:
         cover.told = True
         process = self.process
-        if process is not None and self.up_since < t - TOLD_SECONDS and not process.ticket(name).ref.in_flight:
+        if process is None or self.up_since >= t - TOLD_SECONDS:
+            return
+        service = process.ticket(name)
+        if not service.ref.in_flight and service.code(process.timekeeper.now()) is not None:  # else as planned
             self.violate("that there is no ticket is told", name)
 
     def release_promise(self, name: str) -> None:

@@ -195,6 +195,7 @@ class World:
             return
         if self.watch.disk_trouble or self.disk.refuses is not None:
             self.watch.forgive()
+            self.watch.state_lost()
             self.watch.disk_trouble = True
             self._saved_until = {}
         else:
@@ -209,7 +210,8 @@ class World:
         process.kill()
 
     def _crashed(self) -> None:
-        """It died in the middle of a write."""
+        """It died in the middle of a write, which may have been of the very failure to wait for."""
+        self.watch.forgive()
         if self.process is not None and self.process.accounts[ACCOUNT].identity.token.in_flight:
             self.watch.answer_may_be_lost()
         asyncio.get_running_loop().call_soon(self._crash_ends)
