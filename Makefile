@@ -26,6 +26,10 @@ lint: $(VENV)/.developing
 unit: $(VENV)/.developing
 	@$(BIN)/pytest -q -n 2 -m "not slow and not system and not soak"
 
+bench: $(VENV)/.developing
+	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/constraints.txt uvloop
+	@$(BIN)/python -m tests.benchmarks
+
 soak: $(VENV)/.developing providers
 	@$(BIN)/pytest -q -m soak
 

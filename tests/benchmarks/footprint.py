@@ -1,0 +1,201 @@
+"""What the daemon takes while it does nothing: memory beside a process that only imported the same, wake-ups, start.
+
+The one invariant: both processes of a comparison are measured in the same run, by the kernel's own count (smaps).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from broker.sandbox import CloudThread, Options
+from tests.benchmarks.servers import SERVE, WITHOUT_UVLOOP, Ours
+from tests.e2e.daemon import ROOT, account, ticket
+
+if TYPE_CHECKING:
+    from broker.sandbox import Cloud
+
+VERDICT: dict[object, str] = {True: "holds", False: "MISSED"}
+SETTLE_SECONDS = 30.0
+IMPORTED = re.compile(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)$", re.MULTILINE)
+BARE = """
+import importlib, sys
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except Exception:
+        pass
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+class Footprint(NamedTuple):
+    """Memory in MB (10^6 bytes), seconds from exec to READY, voluntary wake-ups a minute of all threads.
+
+    `libraries_rss` is that of a process that has imported the same libraries, `imports_rss` our modules too.
+    """
+
+    rss: float
+    libraries_rss: float
+    imports_rss: float
+    ready_seconds: float
+    wakeups_a_minute: float
+
+
+def memory(pid: int) -> float:
+    """The resident memory of a process in MB, from smaps_rollup (proc(5))."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    found = re.search(r"^Rss:\s+(\d+) kB", text, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024 / 1e6
+
+
+def wakeups(pid: int) -> int:
+    """How often the threads of a process have gone to sleep so far."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.MULTILINE)
+        total += int(found[1]) if found else 0
+    return total
+
+
+class Listed(Ours):
+    """Ours, telling what it imports."""
+
+    def start(self) -> Listed:
+        with self.errors.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-X",
+                    "importtime",
+                    "-c",
+                    WITHOUT_UVLOOP + SERVE,
+                    "serve",
+                    "--config",
+                    str(self.config),
+                ],
+                env=self.environ,
+                stderr=errors,
+                cwd=ROOT,
+            )
+        return self
+
+    @property
+    def modules(self) -> list[str]:
+        """The modules that it has imported so far, ours too, in order."""
+        return IMPORTED.findall(self.log())
+
+
+def bare_memory(modules: list[str], environ: dict[str, str]) -> float:
+    """The memory of a process that has imported these modules and does nothing."""
+    with subprocess.Popen(
+        [sys.executable, "-c", BARE, *modules],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+    ) as bare:
+        assert bare.stdout is not None
+        bare.stdout.readline()
+        seen = memory(bare.pid)
+        bare.kill()
+    return seen
+
+
+def configuration(cloud: Cloud, directory: Path) -> str:
+    """One account, two tickets; the stand-in cloud is trusted as the real one is, by the system's anchors."""
+    text = account(cloud, directory).replace(f'ca_file = "{cloud.ca_file}"\n', "")
+    return text + ticket() + ticket("garage")
+
+
+def trust(cloud: Cloud, directory: Path) -> dict[str, str]:
+    """The environment in which the system's anchors and the stand-in cloud's are one file."""
+    system: str | None = ssl.get_default_verify_paths().cafile  # typeshed says that there always is one
+    bundle = directory / "anchors.pem"
+    anchors = Path(system).read_bytes() if system else b""
+    bundle.write_bytes(anchors + Path(cloud.ca_file).read_bytes())
+    return {"SSL_CERT_FILE": os.fspath(bundle)}
+
+
+def refreshed(daemon: Ours, cloud: Cloud) -> None:
+    """Log in, hold both tickets, refresh once."""
+    daemon.login(cloud)
+    for name in ("front-door", "garage"):
+        daemon.client.ticket(name, wait=15)
+    daemon.client.refresh("home")
+
+
+def seconds_to_ready(directory: Path, text: str, environ: dict[str, str]) -> float:
+    """From exec to READY, told on a notification socket as systemd has it."""
+    import socket
+
+    address = directory / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(os.fspath(address))
+        notify.settimeout(20)
+        daemon = Ours(directory, text)
+        daemon.environ.update(environ, NOTIFY_SOCKET=os.fspath(address))
+        began = time.monotonic()
+        daemon.start()
+        try:
+            while b"READY=1" not in notify.recv(4096):
+                pass
+            return time.monotonic() - began
+        finally:
+            daemon.stop()
+            address.unlink()
+
+
+def measure(folder: Path, *, idle_seconds: float = 60.0) -> Footprint:
+    """Everything, in one run."""
+    with CloudThread(Options(ticket_seconds=3600)) as cloud:
+        directory = folder / "idle"
+        directory.mkdir()
+        environ = trust(cloud, directory)
+        text = configuration(cloud, directory)
+        modules = _modules(folder / "listed", cloud, environ)
+        daemon = Ours(directory, text)
+        daemon.environ.update(environ)
+        with daemon:
+            refreshed(daemon, cloud)
+            assert daemon.process is not None
+            time.sleep(SETTLE_SECONDS)  # noqa: TID251  # the last request's window of the audit is over
+            before = wakeups(daemon.process.pid)
+            time.sleep(idle_seconds)  # noqa: TID251
+            awake = (wakeups(daemon.process.pid) - before) * 60 / idle_seconds
+            rss = memory(daemon.process.pid)
+        ready = sorted(seconds_to_ready(directory, text, environ) for _ in range(5))[2]
+    libraries = [name for name in modules if not name.startswith("broker")]
+    return Footprint(rss, bare_memory(libraries, environ), bare_memory(modules, environ), ready, awake)
+
+
+def _modules(directory: Path, cloud: Cloud, environ: dict[str, str]) -> list[str]:
+    directory.mkdir()
+    daemon = Listed(directory, configuration(cloud, directory))
+    daemon.environ.update(environ)
+    with daemon:
+        refreshed(daemon, cloud)
+        return daemon.modules
+
+
+def tell(seen: Footprint) -> list[str]:
+    """The figures, each with its bound."""
+    over = seen.rss - seen.libraries_rss
+    rows = [
+        ("resident memory, idle, one account, two tickets, after the first refresh", f"{seen.rss:.1f} MB", ""),
+        ("a process that has imported the same libraries", f"{seen.libraries_rss:.1f} MB", ""),
+        ("… and our modules", f"{seen.imports_rss:.1f} MB", ""),
+        ("over the libraries ≤ 4 MB", f"{over:.1f} MB", over <= 4.0),
+        ("wake-ups a minute, idle ≤ 4", f"{seen.wakeups_a_minute:.0f}", seen.wakeups_a_minute <= 4),
+        ("from exec to READY ≤ 0.5 s", f"{seen.ready_seconds:.2f} s", seen.ready_seconds <= 0.5),
+    ]
+    lines = ["| at rest | seen | |", "| --- | ---: | --- |"]
+    return lines + [f"| {words} | {value} | {VERDICT.get(held, '')} |" for words, value, held in rows]
