@@ -21,18 +21,22 @@ async def turns(seconds: float) -> None:
     await over
 
 
+def ticks(broker: Broker) -> bool:
+    return broker.listener._timer is not None
+
+
 async def sleeps(broker: Broker) -> None:
     async with asyncio.timeout(5):
-        while broker.listener._timer is not None:
+        while ticks(broker):
             await turns(0.01)
 
 
 async def test_it_sleeps_before_the_first_connection_and_after_the_last(folder: Path) -> None:
     async with serving(folder, QUICK) as broker:
-        assert broker.listener._timer is None
+        assert not ticks(broker)
         status, _ = await broker.json("GET", "/v1/tickets/front-door")
         assert status == 200
-        assert broker.listener._timer is not None
+        assert ticks(broker)
         await sleeps(broker)  # the kept connection was closed as idle, the window of the audit is over
         assert len(broker.listener.connections) == 0
         assert not broker.listener.audit.counting
@@ -48,6 +52,6 @@ async def test_a_watcher_alone_wakes_nobody_and_is_looked_after_when_it_stops_re
         assert len(broker.listener.connections) == 1
         for connection in broker.listener.connections:
             connection.front.pause_writing()
-        assert broker.listener._timer is not None
+        assert ticks(broker)
         writer.close()
         await writer.wait_closed()
