@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +16,9 @@ from tests.system.lab import SDLAB, Lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 HEADING = "## As a systemd service\n"
-FRAGMENT = Path("/tmp/w/readme/60-systemd.md")
 PLACE = "cd /srv/wheels/source; "
 CLOUD = f"https://127.0.0.1:{CLOUD_PORT}"
 OWN = {
@@ -36,9 +35,7 @@ SECRETS = {
 
 def chapter() -> list[str]:
     """The chapter's shell blocks."""
-    readme = (CHECKOUT / "README.md").read_text()
-    text = readme if HEADING in readme else FRAGMENT.read_text()
-    text = text.partition(HEADING)[2]
+    text = (CHECKOUT / "README.md").read_text().partition(HEADING)[2]
     return re.findall(r"^```sh\n(.*?)^```$", re.split(r"^## ", text, flags=re.MULTILINE)[0], re.MULTILINE | re.DOTALL)
 
 
