@@ -272,6 +272,7 @@ class App:
             publisher=self._publisher,
             spawn=self._spawn,
             rest_seconds=self._parts.rest_seconds,
+            wake=self._wake,
         )
 
     async def _withdraw_others(self, config: Config) -> None:
@@ -432,7 +433,6 @@ class App:
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._flights.discard(task)
         self._tell_status()
-        self._wake()  # when the next attempt is due is known only now
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
