@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from broker.core.freshness import DAY_SECONDS
 from broker.core.instant import Instant, Span
 
-SLOT_SECONDS = 300.0  # calls are kept in slots of so long, each counted as made at its slot's end
+SLOT_SECONDS = 120.0  # calls are kept in slots of so long, each counted as made at its slot's end
 LONGEST_WINDOW_SECONDS = DAY_SECONDS + 3600.0  # the day on which summer time ends
 
 

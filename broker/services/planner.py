@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 REPLAN_SECONDS = 900.0  # how long a choice of hours holds, if nothing else changes
 WITHOUT_CLOCK_SECONDS = 300.0
+CHOSEN_PART = 0.95  # of the calls that are left; the rest is for what nobody foresaw, and for yesterday's late calls
 
 
 class Planner:
@@ -118,6 +119,7 @@ class Planner:
         rule, ledger = calls.rule, self._book.ledger
         if rule.prefetches is None:
             return
+        prefetches = rule.prefetches * CHOSEN_PART
         stop_hours = math.ceil(quota.stopped_for(ledger, now) / HOUR_SECONDS)
         if stop_hours > 0:
             yield Allowance(0, stop_hours - 1, 0.0)
@@ -127,13 +129,13 @@ class Planner:
         if reset is not None:
             last = min(DAY_HOURS - 1, int((into_hour + reset) // HOUR_SECONDS))
             spent = quota.used(ledger, rule, now) + steady_an_hour * reset / HOUR_SECONDS
-            yield Allowance(0, last, rule.prefetches - spent)
-            yield Allowance(last + 1, DAY_HOURS - 1, rule.prefetches - steady_an_hour * (DAY_HOURS - 1 - last))
+            yield Allowance(0, last, prefetches - spent)
+            yield Allowance(last + 1, DAY_HOURS - 1, prefetches - steady_an_hour * (DAY_HOURS - 1 - last))
             return
         for last in range(DAY_HOURS):
             ahead = (last + 1) * HOUR_SECONDS - into_hour
             spent = quota.still_counted(ledger, rule, now, ahead) + steady_an_hour * ahead / HOUR_SECONDS
-            yield Allowance(0, last, rule.prefetches - spent)
+            yield Allowance(0, last, prefetches - spent)
 
     # what one ticket may ask
 

@@ -299,6 +299,25 @@ def test_what_an_adaptive_ticket_learnt_survives_a_restart_and_is_shown() -> Non
     in_lab(after, a_door("front", "adaptive"), store=store, clock=clock)
 
 
+def test_with_a_small_quota_an_adaptive_ticket_is_warm_in_the_hours_in_which_it_is_asked_for() -> None:
+    found: dict[float, list[bool]] = {3.5: [], 8.0: [], 13.0: [], 19.0: []}
+
+    async def scenario(lab: Lab) -> None:
+        midnight = START + DAY / 2
+        for day in range(14):
+            for hour, warm in found.items():
+                await lab.until(midnight + day * DAY + hour * 3600 + 60 * (1 + day % 7))
+                warm.append(lab.door(0).ref.usable(lab.timekeeper.now()) is not None)
+                if hour in {8.0, 19.0}:
+                    await lab.get(0)
+                    await lab.get(1)
+        assert found[8.0][7:] == found[19.0][7:] == [True] * 7
+        assert found[3.5][7:] == found[13.0][7:] == [False] * 7
+        assert lab.cloud.most <= 160
+
+    in_lab(scenario, a_door("front", "adaptive"), a_door("back", "adaptive"), daily_quota=200, quota_reserve=50)
+
+
 # "this one was refused by the door"
 
 
