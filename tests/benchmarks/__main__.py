@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import tempfile
@@ -39,7 +40,7 @@ def machine() -> str:
     cores = Path("/proc/cpuinfo").read_text().count("processor\t")
     return (
         f"Machine: {cpu}, {cores} cores, Linux {platform.release()}, Python {platform.python_version()}, "
-        f"aiohttp {aiohttp.__version__}."
+        f"aiohttp {aiohttp.__version__}; load average at the end {os.getloadavg()[1]:.1f} (5 minutes)."
     )
 
 
