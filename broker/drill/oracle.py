@@ -172,19 +172,13 @@ class _Could:
             life = self.script.household.ticket_seconds
             mandatory = min(door.min_validity_seconds, life * VALIDITY_SHARE)
             kept = max(0.0, life * MARGIN - mandatory)
-            warm = later_end(later_start(self._calls, GRACE_SECONDS), kept) if self._plan_fits() else []
+            warm = later_end(later_start(self._calls, GRACE_SECONDS), kept) if self.script.household.plan_fits else []
             here = complement([*self._down_and_start(), *self._away, *self._squeezed, *self._unsure], self._until)
             self._cache[door.name] = intersection(warm, here)
         return self._cache[door.name]
 
     def _down_and_start(self) -> Intervals:
         return [(start, end + 1.0) for start, end in self._down]
-
-    def _plan_fits(self) -> bool:
-        household = self.script.household
-        doors = sum(1 for door in household.doors if door.warm == "always" and not door.single_use)
-        needed = doors * DAY / (household.ticket_seconds * 2 / 3)
-        return household.daily_quota == 0 or needed < (household.daily_quota - household.quota_reserve) * 0.8
 
     def keepable(self) -> Intervals:
         """When a login cannot have expired, if it was refreshed as it could be."""

@@ -131,6 +131,14 @@ class Household:
     answer_seconds: float = 0.3
     person_seconds: float = 6 * HOUR  # from `login.required` until somebody logs in
 
+    @property
+    def plan_fits(self) -> bool:
+        """Whether the day's calls suffice, with a fifth to spare, to keep every warm door's ticket renewed in time."""
+        warm = sum(door.pool if door.single_use else 1 for door in self.doors)
+        spent = sum(door.requests_a_day for door in self.doors if door.single_use)
+        needed = warm * DAY / (self.ticket_seconds * 2 / 3) + spent
+        return self.daily_quota == 0 or needed < (self.daily_quota - self.quota_reserve) * 0.8
+
 
 @dataclass(frozen=True, slots=True)
 class Script:

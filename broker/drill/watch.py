@@ -25,6 +25,8 @@ from broker.errors import (
 from broker.events import check
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from broker.drill.cloud import ScriptedCloud
     from broker.drill.process import Process
     from broker.drill.script import Household
@@ -121,6 +123,9 @@ class Watch:
         self.process: Process | None = None
         self.disk_trouble = False  # writes fail, or failed since the process began: what it knows may be lost
         self.clock_trouble = False  # since the boot nobody could know the time
+        self.most_violations = 200
+        self.enough: Callable[[], None] = lambda: None  # called once there are so many: the drill may end
+        self._ledger_unsure_until = 0.0
         self.up_since = 0.0  # the process began, or the machine woke
         self.squeezed: list[tuple[float, float]] = []  # when the day's calls were as good as used up
         self._attempts: dict[str, Attempts] = {}
@@ -149,6 +154,8 @@ class Watch:
         """A promise was not kept."""
         self.note(f"VIOLATION {rule}: {detail}")
         self.violations.append(Violation(self.clock.elapsed, rule, detail))
+        if len(self.violations) >= self.most_violations:
+            self.enough()
 
     def emit(self, event: str, **facts: object) -> None:
         """ports.Events."""
@@ -220,7 +227,7 @@ class Watch:
         quota = self.household.daily_quota
         if quota and len(times) >= quota - self.household.quota_reserve - 2:
             self._squeeze(now)
-        if quota and len(times) > quota and not self.disk_trouble:
+        if quota and len(times) > quota and not self.disk_trouble and now > self._ledger_unsure_until:
             self.violate("the quota is never exceeded", f"{len(times)} calls within a day, {quota} allowed")
 
     def _squeeze(self, now: float) -> None:
@@ -309,6 +316,7 @@ class Watch:
     def state_lost(self) -> None:
         """A process ended that could not write down what it knew."""
         self._state_lost = True
+        self._ledger_unsure_until = self.clock.elapsed + DAY
         self._rejected.clear()
 
     def _answer_was_lost(self) -> bool:
@@ -415,8 +423,8 @@ class Watch:
     def _check_told(self, cover: Coverage, name: str, t: float) -> None:
         cover.told = True
         process = self.process
-        if process is None or self.up_since >= t - TOLD_SECONDS:
-            return
+        if process is None or self.up_since >= t - TOLD_SECONDS or not self.household.plan_fits:
+            return  # gaps that the quota's plan leaves are told as the plan
         service = process.ticket(name)
         if not service.ref.in_flight and service.code(process.timekeeper.now()) is not None:  # else as planned
             self.violate("that there is no ticket is told", name)

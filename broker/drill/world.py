@@ -8,6 +8,7 @@ its seed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import random
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from broker.drill.disk import ScriptedDisk
 from broker.drill.process import Process, log_in
 from broker.drill.script import DAY, HOUR, KINDS, MINUTE, UPSTREAM_SECONDS
 from broker.drill.steps import Died, StepWorker
-from broker.drill.virtual import START_SECONDS, pass_seconds, run_virtual
+from broker.drill.virtual import START_SECONDS, run_virtual
 from broker.drill.watch import Watch
 from broker.drill.ways import CERTIFICATE_SECONDS, Ways
 from broker.drill.world_clock import WorldClock
@@ -65,10 +66,11 @@ class Seen:
         return self.watch.digest.hexdigest()
 
 
-def play(script: Script, *, keep_log: bool = False) -> Seen:
-    """Live through a script. Raises: whatever is a bug of the drill itself."""
+def play(script: Script, *, keep_log: bool = False, most_violations: int = 200) -> Seen:
+    """Live through a script, or until so many promises were broken. Raises: whatever is a bug of the drill itself."""
     clock = WorldClock()
     world = World(script, clock)
+    world.watch.most_violations = most_violations
     if keep_log:
         world.watch.decisions = []
     run_virtual(world.live(), clock)
@@ -98,6 +100,8 @@ class World:
         self._person_comes = False
         self._powered = True
         self._asleep = False
+        self._enough = asyncio.Event()
+        self.watch.enough = self._enough.set
         self._callers: set[asyncio.Task[None]] = set()
 
     async def live(self) -> None:
@@ -108,8 +112,10 @@ class World:
         for door in self.script.household.doors:
             self._plan_demand(door)
         self._start_process()
-        while self.clock.elapsed < self.script.seconds:
-            await pass_seconds(min(KEEPALIVE_SECONDS, self.script.seconds - self.clock.elapsed))
+        while self.clock.elapsed < self.script.seconds and not self._enough.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(KEEPALIVE_SECONDS, self.script.seconds - self.clock.elapsed)):
+                    await self._enough.wait()
         self._end_process()
         for caller in list(self._callers):
             caller.cancel()
@@ -462,7 +468,9 @@ class World:
 
     def _disk_recovered(self) -> None:
         process = self.process
-        if process is not None and self.disk.refuses is None:
+        if self._asleep or self.watch.up_since > self.clock.elapsed - MINUTE:
+            self.clock.at(self.clock.elapsed + 2 * MINUTE, self._disk_recovered)
+        elif process is not None and self.disk.refuses is None:
             account = process.accounts[ACCOUNT]
             if account.identity.journal.unsaved or account.book.trouble is not None:
                 self.watch.violate("what could not be saved is saved when the disk recovers", ACCOUNT)
