@@ -119,7 +119,10 @@ def test_a_reader_that_has_gone_is_no_error(daemon: FakeDaemon) -> None:
 
 def test_an_interrupt_ends_quietly_with_130(daemon: FakeDaemon) -> None:
     daemon.silent("GET", "/v1/tickets/front-door")
-    words = [*PROGRAM, "ticket", "front-door", "--socket", str(daemon.path)]
+    # a shell's background job, as CI may be, is started with SIGINT ignored
+    heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from broker.cli.main import main; sys.exit(main())"
+    words = [sys.executable, "-c", code, "ticket", "front-door", "--socket", str(daemon.path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         daemon.asked.wait(10)
         process.send_signal(signal.SIGINT)
