@@ -191,7 +191,9 @@ class Exchange:
     def _verify(self, tokens: TokenSet, nonce: Secret | None) -> IdClaims | None:
         if tokens.id_token is None:
             return None
-        return self._verifier.verify(tokens.id_token, nonce=nonce, server_seconds=tokens.server_seconds)
+        told = tokens.server_seconds  # without a Date, the time that is believed: no step of the wall clock moves it
+        believed = self._timekeeper.now().true_seconds if told is None else told
+        return self._verifier.verify(tokens.id_token, nonce=nonce, server_seconds=believed)
 
     def _verify_same_person(self, session: Session, tokens: TokenSet) -> IdClaims | None:
         name = self._config.name

@@ -51,6 +51,12 @@ def test_after_the_time_told_one_more_call_is_free() -> None:
     assert quota.free_in(ledger, RULE, at(11 * 3600.0 + wait - 2), prefetch=False) > 0
 
 
+def test_calls_that_were_dropped_from_the_ledger_count_no_more() -> None:
+    ledger = called(Ledger(at(0)), *range(5), 3 * DAY)
+    assert len(ledger.calls) == 1
+    assert quota.used(ledger, RULE, at(3 * DAY + 10)) == 1
+
+
 def test_without_a_quota_only_a_stop_holds_calls_back() -> None:
     rule_ = QuotaRule(0, 0)
     ledger = called(Ledger(at(0)), *range(100))

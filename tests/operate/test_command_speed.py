@@ -6,7 +6,7 @@ import pytest
 
 from tests.benchmarks.command import measure
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ratio]
 
 
 def test_ticket_costs_little_more_than_an_empty_program() -> None:
