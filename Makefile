@@ -13,9 +13,9 @@ sandbox: $(VENV)/.installed
 	@$(BIN)/eliot-broker sandbox --once --scenario $(SCENARIO)
 
 test: $(VENV)/.developing providers lint
-	@$(BIN)/pytest -q -n 2 -m "not slow and not system and not ratio and not soak"
-	@$(BIN)/pytest -q -n 4 -m "slow and not system and not ratio and not soak"
-	@$(BIN)/pytest -q -m "(system or ratio) and not soak"
+	@$(BIN)/pytest -q -n 2 -m "not slow and not system and not alone and not soak"
+	@$(BIN)/pytest -q -n 4 -m "slow and not system and not alone and not soak"
+	@$(BIN)/pytest -q -m "(system or alone) and not soak"
 
 lint: $(VENV)/.developing
 	@$(BIN)/ruff format --check -q .
@@ -24,7 +24,7 @@ lint: $(VENV)/.developing
 	@$(BIN)/lint-imports --no-logo
 
 unit: $(VENV)/.developing
-	@$(BIN)/pytest -q -n 2 -m "not slow and not system and not ratio and not soak"
+	@$(BIN)/pytest -q -n 2 -m "not slow and not system and not alone and not soak"
 
 bench: $(VENV)/.developing
 	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/constraints.txt uvloop

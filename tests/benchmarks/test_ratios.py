@@ -11,7 +11,7 @@ NOISE = 1.5
 
 
 @pytest.mark.slow
-@pytest.mark.ratio
+@pytest.mark.alone
 def test_the_vend_stays_near_the_floor_it_stands_on(tmp_path_factory: pytest.TempPathFactory) -> None:
     bench = Bench(tmp_path_factory.mktemp("b"))
     with everybody(bench, peers=False) as servers:

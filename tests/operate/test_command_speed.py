@@ -6,7 +6,7 @@ import pytest
 
 from tests.benchmarks.command import measure
 
-pytestmark = [pytest.mark.slow, pytest.mark.ratio]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_ticket_costs_little_more_than_an_empty_program() -> None:

@@ -43,6 +43,7 @@ def play(*labels: str, directory: Path) -> str:
     return run.stdout
 
 
+@pytest.mark.alone
 def test_a_login_that_ended_is_explained_and_repaired() -> None:
     seen = play("A ticket", "The login ends, and is repaired", directory=ROOT)
     for line in told("The login ends, and is repaired", "text")[0].text.splitlines():
