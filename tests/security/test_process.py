@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -57,10 +60,19 @@ def python_for_anybody() -> str:
     pytest.skip("needs a Python that another user may run")
 
 
+@functools.cache
+def importable_for_anybody() -> str:
+    """A copy of the package where an ordinary user may read it: a checkout may lie in a private directory."""
+    place = Path(tempfile.mkdtemp(prefix="broker-for-anybody-", dir="/tmp"))
+    place.chmod(0o755)
+    shutil.copytree(Path(__file__).parents[2] / "broker", place / "broker")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return str(place)
+
+
 def watched(*words: str) -> subprocess.Popen[str]:
     """A process with a canary in its environment, hardened unless `words` has "open"."""
-    root = str(Path(__file__).parents[2])
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": root, "CANARY": CANARY, "KEPT": "kept"}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": importable_for_anybody(), "CANARY": CANARY, "KEPT": "kept"}
     return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
         [python_for_anybody(), "-c", WATCHED, *words],
         env=environment,
