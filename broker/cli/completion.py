@@ -6,8 +6,9 @@ Knows three shells' syntax and no command. The one invariant: what is completed 
 from __future__ import annotations
 
 from broker.cli import exit_codes
+from broker.cli.commands import COMMANDS
 from broker.cli.help import EXIT_CODES, MANUAL
-from broker.cli.parser import COMMANDS, PROGRAM, command_parsers
+from broker.cli.parser import PROGRAM, command_parsers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

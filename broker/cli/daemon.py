@@ -5,7 +5,7 @@ The one invariant: a socket that is no path is the caller's mistake (2), never "
 
 from __future__ import annotations
 
-from broker.cli.parser import UsageError
+from broker.cli.failures import UsageError
 from broker.client.synchronous import Client
 
 TYPE_CHECKING = False

@@ -41,6 +41,13 @@ class Failure(Exception):
         return cls(problem.detail, exit_codes.of_code(problem.code), hint=_hint(problem), details=details)
 
 
+class UsageError(Failure):
+    """The arguments, or what was answered to a question, cannot be used; `hint` says where help is."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message, exit_codes.USAGE, hint=hint)
+
+
 def _hint(problem: Problem) -> str | None:
     if problem.hint:
         waits = problem.remedy == "retry" and problem.retry_after

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from broker import __version__
 from broker.cli import exit_codes
-from broker.cli.parser import COMMANDS, UsageError, build_parser, command_parsers
+from broker.cli.commands import COMMANDS
+from broker.cli.failures import UsageError
+from broker.cli.parser import build_parser, command_parsers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

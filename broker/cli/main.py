@@ -11,7 +11,7 @@ import sys
 
 from broker.cli import exit_codes
 from broker.cli.failures import Failure
-from broker.cli.parser import UsageError, build_parser, load
+from broker.cli.quick import ticket_arguments
 from broker.cli.terminal import Terminal
 from broker.client.problems import ClientError, Problem, Unreachable
 
@@ -35,20 +35,28 @@ def main(argv: Sequence[str] | None = None, terminal: Terminal | None = None) ->
 
 
 def _run(argv: list[str], terminal: Terminal) -> int:
-    parser = build_parser(argv)
     try:
-        args = parser.parse_args(argv)
-        return load(args.run)(args, terminal)
+        return _dispatch(argv, terminal)
     except SystemExit as done:  # --help, --version
         return done.code if isinstance(done.code, int) else exit_codes.DONE
-    except UsageError as error:
-        raise Failure(str(error), exit_codes.USAGE, hint=error.hint) from None
     except Problem as problem:
         raise Failure.from_problem(problem) from None
     except Unreachable as error:
         raise Failure(str(error), exit_codes.UNREACHABLE, hint=error.hint) from None
     except ClientError as error:
         raise Failure(str(error), exit_codes.UNEXPECTED, hint=error.hint) from None
+
+
+def _dispatch(argv: list[str], terminal: Terminal) -> int:
+    quick = ticket_arguments(argv)
+    if quick is not None:
+        from broker.cli.ticket import ticket
+
+        return ticket(quick, terminal)
+    from broker.cli.parser import build_parser, load
+
+    args = build_parser(argv).parse_args(argv)
+    return load(args.run)(args, terminal)
 
 
 def _tell(terminal: Terminal, failure: Failure) -> int:

@@ -10,7 +10,8 @@ import argparse
 
 from broker import __version__
 from broker.cli import exit_codes
-from broker.cli.parser import COMMANDS, PROGRAM, command_parsers
+from broker.cli.commands import COMMANDS
+from broker.cli.parser import PROGRAM, command_parsers
 
 SUMMARY = "OAuth token broker and call-in ticket vending daemon for door stations"
 DESCRIPTION = (

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from broker.cli import exit_codes
 from broker.cli.config import read
-from broker.cli.failures import Failure
-from broker.cli.parser import UsageError
+from broker.cli.failures import Failure, UsageError
 from broker.cli.serve import config_failure
 from broker.core.secret import Secret
 from broker.errors import BrokerError, ConfigError

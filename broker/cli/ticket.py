@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from broker.cli import exit_codes
 from broker.cli.daemon import client_for
-from broker.cli.failures import Failure
-from broker.cli.parser import UsageError
+from broker.cli.failures import Failure, UsageError
 from broker.client import operations
 from broker.client.problems import Problem
 

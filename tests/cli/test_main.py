@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker import __version__
+from broker.cli.commands import COMMANDS
 from broker.cli.main import main
-from broker.cli.parser import COMMANDS, command_parsers, load
+from broker.cli.parser import command_parsers, load
 from tests.client.documents import ticket
 
 if TYPE_CHECKING:
