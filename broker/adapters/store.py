@@ -64,6 +64,7 @@ class SealedStore:
         self._keys = (key, *also)
         self._report = report
         self._smallest = slot_bytes
+        self._paths: dict[str, Path] = {}
         self._places: dict[str, _Place] = {}
         self._highest: dict[str, int] = {}  # a sequence number once tried is not used again
         self._lock = threading.RLock()
@@ -130,9 +131,12 @@ class SealedStore:
             return None if place is None else place.sequence
 
     def _path(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"not a document name: {name!r}")
-        return self._directory / f"{name}{SUFFIX}"
+        path = self._paths.get(name)
+        if path is None:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"not a document name: {name!r}")
+            path = self._paths[name] = self._directory / f"{name}{SUFFIX}"
+        return path
 
     # reading
 

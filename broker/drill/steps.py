@@ -33,6 +33,7 @@ class _Step:
         self._ended = False
         self._abandoned = False
         self._loop = asyncio.get_running_loop()
+        self._wakes: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def begin(self) -> None:
@@ -52,7 +53,7 @@ class _Step:
 
     def pause(self, seconds: float) -> None:
         """Let the loop run for so long. In the thread. Raises: Died."""
-        self._loop.call_later(seconds, self._hand_over)
+        self._wakes = self._loop.call_later(seconds, self._hand_over)
         self._their_turn.release()
         self._my_turn.acquire()
         if self._abandoned:
@@ -62,6 +63,8 @@ class _Step:
         """The process has died: let the thread end. In the loop."""
         if not self._ended:
             self._abandoned = True
+            if self._wakes is not None:
+                self._wakes.cancel()
             self._hand_over()
 
     def _run(self) -> None:

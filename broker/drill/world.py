@@ -106,6 +106,7 @@ class World:
 
     async def live(self) -> None:
         """From the beginning to the end."""
+        self._loop = asyncio.get_running_loop()
         for happening in self.script.happenings:
             if happening.at_seconds < self.script.seconds:
                 self.clock.at(happening.at_seconds, lambda it=happening: self._begin(it))  # type: ignore[misc]
@@ -220,7 +221,7 @@ class World:
         self.watch.forgive()
         if self.process is not None and self.process.accounts[ACCOUNT].identity.token.in_flight:
             self.watch.answer_may_be_lost()
-        asyncio.get_running_loop().call_soon(self._crash_ends)
+        self._loop.call_soon(self._crash_ends)  # it may be a step in its own thread that dies
 
     def _crash_ends(self) -> None:
         self._end_process()

@@ -49,6 +49,7 @@ class Exchange:
         self._journal = journal
         self._timekeeper = timekeeper
         self.rest_seconds = rest_seconds
+        self.settings = settings_of(config)
 
     def begin(self) -> PendingLogin:
         """Make an authorization request. Raises: UpstreamError."""
@@ -154,7 +155,7 @@ class Exchange:
             self._timekeeper.now(),
             runway_seconds=runway_seconds,
             salt=salt_of(session),
-            circumstances=settings_of(self._config),
+            circumstances=self.settings,
         )
 
     def _note_rejection(self, session: Session, sent: Secret, error: GrantRejected) -> Session:

@@ -26,7 +26,7 @@ from broker.errors import (
     StoreError,
     StoreUnavailable,
 )
-from broker.services.exchange import Exchange, binding_of, delayed, interrupted, salt_of, settings_of
+from broker.services.exchange import Exchange, binding_of, delayed, interrupted, salt_of
 from broker.services.journal import Journal, LoginGone
 from broker.services.refreshable import Refreshable
 
@@ -147,7 +147,7 @@ class Identity:
         self.token.put(self._token_for_calls(session))
         if session.phase is Phase.ATTEMPTING:  # under way, through a reload: its end will tell
             return
-        failure = None if session.failure is None else session.failure.holds(settings_of(self.config))
+        failure = None if session.failure is None else session.failure.holds(self.exchange.settings)
         if session.phase is Phase.AMBIGUOUS:
             failure = self._rested(session)
         self.token.fail(failure)

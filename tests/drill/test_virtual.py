@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from broker.drill.steps import Died, StepWorker
 from broker.drill.virtual import Deadlock, InlineWorker, VirtualClock, pass_seconds, run_virtual
 
 
@@ -63,3 +64,27 @@ def test_a_loop_in_which_nothing_can_happen_says_so() -> None:
 
     with pytest.raises(Deadlock):
         run_virtual(main(), VirtualClock())
+
+
+def test_a_step_that_was_abandoned_in_a_pause_is_not_waited_for() -> None:
+    clock = VirtualClock()
+    ends: list[str] = []
+
+    async def main() -> None:
+        worker = StepWorker(lambda: False, clock.advance)
+
+        def step() -> None:
+            try:
+                worker.pause(20.0)
+            finally:
+                ends.append("ended")
+
+        over = worker.run(step)
+        await pass_seconds(1.0)
+        worker.abandon()
+        with pytest.raises(Died):
+            await over
+        await pass_seconds(60.0)
+
+    run_virtual(main(), clock)
+    assert ends == ["ended"]
