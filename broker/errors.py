@@ -19,6 +19,7 @@ Knows nothing of HTTP, of logs or of any library. The one invariant: what is not
     │   ├── QuotaExhausted              RETRY   until replenished
     │   ├── UserActionRequired          FIX     469, 470
     │   ├── UpstreamRejected            FIX     other 4xx, invalid_client
+    │   │   └── TokenRefused            FIX     401 that does not name the subscription key
     │   ├── GrantRejected               LOGIN   invalid_grant: this refresh token or code is dead
     │   └── InvalidResponse             RETRY   malformed, wrong issuer, already expired
     ├── KnownFailure                        a failure told again, from memory
@@ -72,6 +73,7 @@ class BrokerError(Exception):
     code: Code = Code.INTERNAL_ERROR
     remedy: Remedy = Remedy.NONE
     retry_after_seconds: float | None = None
+    ambiguous: bool = False  # whether what failed may have been carried out all the same
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -154,7 +156,8 @@ class ResponseMismatch(LoginError):
 class UpstreamError(BrokerError):
     """The cloud failed us; `service` says which part, `status` its HTTP status where there was one.
 
-    `retry_after_seconds` is what the cloud asked for (None where it did not).
+    `retry_after_seconds` is what the cloud asked for (None where it did not); `ambiguous` when the request may
+    have been carried out all the same.
     """
 
     remedy = Remedy.RETRY
@@ -167,30 +170,19 @@ class UpstreamError(BrokerError):
         status: int | None = None,
         retry_after_seconds: float | None = None,
         hint: str | None = None,
+        ambiguous: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.service = service
         self.status = status
         self.retry_after_seconds = retry_after_seconds
+        self.ambiguous = ambiguous
 
 
 class UpstreamUnavailable(UpstreamError):
-    """Network, timeout, 408, 486 or 5xx; `ambiguous` when the request may have been carried out all the same."""
+    """Network, timeout, 408, 486 or 5xx."""
 
     code = Code.UPSTREAM_UNAVAILABLE
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        service: str,
-        status: int | None = None,
-        retry_after_seconds: float | None = None,
-        hint: str | None = None,
-        ambiguous: bool = False,
-    ) -> None:
-        super().__init__(message, service=service, status=status, retry_after_seconds=retry_after_seconds, hint=hint)
-        self.ambiguous = ambiguous
 
 
 class RateLimited(UpstreamError):
@@ -219,45 +211,20 @@ class UserActionRequired(UpstreamError):
 
 
 class UpstreamRejected(UpstreamError):
-    """The cloud understood us and said no for a reason that only the operator can change.
-
-    `token_refused`: a 401 that does not name the subscription key, so a fresher token may help (tried once).
-    """
+    """The cloud understood us and said no for a reason that only the operator can change."""
 
     code = Code.CONFIG_ERROR
     remedy = Remedy.FIX
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        service: str,
-        status: int | None = None,
-        retry_after_seconds: float | None = None,
-        hint: str | None = None,
-        token_refused: bool = False,
-    ) -> None:
-        super().__init__(message, service=service, status=status, retry_after_seconds=retry_after_seconds, hint=hint)
-        self.token_refused = token_refused
+
+class TokenRefused(UpstreamRejected):
+    """401 that does not name the subscription key: a fresher token may help (tried once)."""
 
 
 class InvalidResponse(UpstreamError):
-    """The answer is not one: HTML, a redirect, no ticket, a wrong issuer; `ambiguous` as for UpstreamUnavailable."""
+    """The answer is not one: HTML, a redirect, no ticket, a wrong issuer."""
 
     code = Code.INVALID_RESPONSE
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        service: str,
-        status: int | None = None,
-        retry_after_seconds: float | None = None,
-        hint: str | None = None,
-        ambiguous: bool = False,
-    ) -> None:
-        super().__init__(message, service=service, status=status, retry_after_seconds=retry_after_seconds, hint=hint)
-        self.ambiguous = ambiguous
 
 
 class GrantRejected(UpstreamError):

@@ -20,6 +20,7 @@ from broker.errors import (
     InvalidResponse,
     QuotaExhausted,
     RateLimited,
+    TokenRefused,
     UpstreamError,
     UpstreamRejected,
     UpstreamUnavailable,
@@ -166,12 +167,11 @@ def _unauthorized(answer: HttpAnswer) -> UpstreamRejected:
             status=answer.status,
             hint="check subscription_key of this account against the profile page of the developer portal",
         )
-    return UpstreamRejected(
+    return TokenRefused(
         f"{SERVICE} refused the token, or this plant or device",
         service=SERVICE,
         status=answer.status,
         hint="if it stays: check plant_id and device_id, and try `eliot-broker probe` for api.token and api.scheme",
-        token_refused=True,
     )
 
 

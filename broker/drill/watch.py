@@ -19,6 +19,7 @@ from broker.errors import (
     GrantRejected,
     QuotaExhausted,
     RateLimited,
+    TokenRefused,
     UpstreamRejected,
     UserActionRequired,
 )
@@ -198,7 +199,7 @@ class Watch:
             self._rejected.add(token)
             attempts.not_before = 0.0
             return
-        ambiguous = getattr(error, "ambiguous", False)
+        ambiguous = error.ambiguous
         self._failed(attempts, error, now, least=AMBIGUOUS_SECONDS if ambiguous else 0.0, empty=self._token_is_out())
 
     def _token_is_out(self) -> bool:
@@ -243,7 +244,7 @@ class Watch:
             self._attempts.pop(device_id, None)
             return
         attempts = self._attempts.setdefault(device_id, Attempts())
-        refused = isinstance(error, UpstreamRejected) and error.token_refused
+        refused = isinstance(error, TokenRefused)
         attempts.may_force = refused and not attempts.forced_once
         if isinstance(error, RateLimited | QuotaExhausted) and error.retry_after_seconds is not None:
             self._account_until = max(self._account_until, now + error.retry_after_seconds)

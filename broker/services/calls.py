@@ -18,6 +18,7 @@ from broker.errors import (
     InvalidResponse,
     QuotaExhausted,
     RateLimited,
+    TokenRefused,
     UpstreamError,
     UpstreamRejected,
     UpstreamUnavailable,
@@ -169,13 +170,13 @@ class Calls:
         token = await self._token(None)
         try:
             issued = await self._call(ticket, token, prefetch=prefetch, runway_seconds=runway_seconds)
-        except UpstreamRejected as error:
-            if not error.token_refused or not self._may_force(ticket, token):
+        except TokenRefused as refused:
+            if not self._may_force(ticket, token):
                 raise
             try:
                 token = await self._token(token.generation)
             except NotCalled:  # no newer token: it is the 401 that must be waited for, however soon a refresh may be
-                raise error from None
+                raise refused from None
             self._refused.add(ticket.name)
             self._forced = token.generation
             issued = await self._call(ticket, token, prefetch=prefetch, runway_seconds=runway_seconds)
@@ -238,10 +239,8 @@ class Calls:
 
 def is_account_wide(error: UpstreamError) -> bool:
     """Whether the failure would meet every ticket of the account."""
-    if isinstance(error, GatewayOffline | InvalidResponse):
+    if isinstance(error, GatewayOffline | InvalidResponse | TokenRefused):
         return False
-    if isinstance(error, UpstreamRejected):
-        return error.status not in TICKETS_OWN_STATUS and not error.token_refused
     return error.status not in TICKETS_OWN_STATUS
 
 

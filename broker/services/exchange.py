@@ -168,7 +168,7 @@ class Exchange:
 
     def _note_failure(self, session: Session, error: BrokerError, runway_seconds: float) -> None:
         now = self._timekeeper.now()
-        ambiguous = bool(getattr(error, "ambiguous", False))
+        ambiguous = error.ambiguous
         failure = self._failure(error, session, runway_seconds)
         if ambiguous:
             failure = delayed(failure, self.rest_seconds)

@@ -285,7 +285,7 @@ class Identity:
             failure = delayed(failure, NEVER_SECONDS)
         self.token.fail(failure)
         if before is None or before.code is not failure.code:
-            name = "id_token.refresh_ambiguous" if getattr(error, "ambiguous", False) else "id_token.refresh_failed"
+            name = "id_token.refresh_ambiguous" if error.ambiguous else "id_token.refresh_failed"
             wait = round(failure.next_attempt_in(now))
             self._events.emit(
                 name, account=self.name, code=failure.code.value, detail=failure.message, next_attempt_seconds=wait

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from broker.core import quota
-from broker.errors import GatewayOffline, QuotaExhausted, UpstreamError, UpstreamRejected, UserActionRequired
+from broker.errors import (
+    GatewayOffline,
+    QuotaExhausted,
+    TokenRefused,
+    UpstreamError,
+    UpstreamRejected,
+    UserActionRequired,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -123,7 +130,7 @@ def verdict_of(error: UpstreamError) -> Verdict:
     """
     if isinstance(error, GatewayOffline | UserActionRequired):
         return "passed"
-    about_the_key = isinstance(error, UpstreamRejected) and error.status == 401 and not error.token_refused  # noqa: PLR2004
+    about_the_key = not isinstance(error, TokenRefused) and isinstance(error, UpstreamRejected) and error.status == 401  # noqa: PLR2004
     return "refused" if isinstance(error, UpstreamRejected) and not about_the_key else "stopped"
 
 

@@ -19,6 +19,7 @@ from broker.errors import (
     InvalidResponse,
     QuotaExhausted,
     RateLimited,
+    TokenRefused,
     UpstreamError,
     UpstreamRejected,
     UpstreamUnavailable,
@@ -78,7 +79,7 @@ FAILURES: list[tuple[str, HttpAnswer, type[UpstreamError], float | None]] = [
     ("an unexpected 4xx is the operator's", said(418, "teapot"), UpstreamRejected, None),
     ("a missing subscription key is the operator's", said(401, KEY.format("missing")), UpstreamRejected, None),
     ("an invalid subscription key is the operator's", said(401, KEY.format("invalid")), UpstreamRejected, None),
-    ("another 401 may heal with a fresh token", said(401, "Unauthorized"), UpstreamRejected, None),
+    ("another 401 may heal with a fresh token", said(401, "Unauthorized"), TokenRefused, None),
     ("403 without quota is the operator's", said(403, "Forbidden"), UpstreamRejected, None),
     ("quota in hours", said(403, QUOTA + "07:01:20."), QuotaExhausted, 25280),
     ("quota in days and hours", said(403, QUOTA + "1.07:01:20."), QuotaExhausted, 111_680),
@@ -140,7 +141,7 @@ def test_a_failure_is_classified(given: HttpAnswer, kind: type[UpstreamError], w
 def test_only_a_401_that_does_not_name_the_key_is_worth_a_fresh_token(message: str, refused: bool) -> None:
     with pytest.raises(UpstreamRejected) as caught:
         read(said(401, message))
-    assert caught.value.token_refused is refused
+    assert isinstance(caught.value, TokenRefused) is refused
 
 
 def test_a_ticket_is_read_with_its_times_and_its_sender() -> None:

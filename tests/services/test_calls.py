@@ -15,6 +15,7 @@ from broker.errors import (
     GatewayOffline,
     QuotaExhausted,
     RateLimited,
+    TokenRefused,
     UpstreamError,
     UpstreamRejected,
     UpstreamUnavailable,
@@ -38,7 +39,7 @@ def quota(seconds: float) -> QuotaExhausted:
 
 
 def refused_token() -> UpstreamRejected:
-    return UpstreamRejected("401", service=ISSUER, status=401, token_refused=True)
+    return TokenRefused("401", service=ISSUER, status=401)
 
 
 # the quota that the cloud tells
