@@ -9,40 +9,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import signal
 import sys
-import threading
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import broker
 from broker import assembly
 from broker.adapters.clock import SystemClock
-from broker.adapters.hooks import Hooks
-from broker.adapters.lock import StateLock
 from broker.adapters.log import StandardLog
-from broker.adapters.process import CrashReports, erase_initial_environment, give_back_memory, shut_in, spare_memory
-from broker.adapters.published import PublishedFiles
-from broker.adapters.redaction import crash_report
+from broker.adapters.process import give_back_memory
 from broker.adapters.systemd import ServiceManager, adopt_sockets
 from broker.adapters.ticker import Ticker
-from broker.adapters.worker import ThreadWorker
 from broker.api.endpoint import adopt_socket, bind_socket
 from broker.api.limits import Limits, raise_descriptor_limit
 from broker.api.listener import Listener
 from broker.api.metrics_listener import MetricsListener
-from broker.config.changes import describe_changes, in_force_after_reload
-from broker.config.file import find_config_file, read_config
-from broker.config.warnings import config_warnings
 from broker.errors import BrokerError, StoreError
+from broker.fanout import Fanout
 from broker.heartbeat import Heartbeat
+from broker.installation import Installation
 from broker.login_window import RedirectWindow, check_free
-from broker.services.counters import Counters
-from broker.services.counting import counted
 from broker.services.desk import Desk
-from broker.services.fleet import Account, Cloud, Surroundings
 from broker.services.homes import Homes
 from broker.services.logins import Logins
 from broker.services.maintenance import Maintenance
@@ -51,55 +39,19 @@ from broker.services.reminders import Reminders
 from broker.services.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+    from collections.abc import Coroutine, MutableMapping
 
     from broker.api.endpoint import Endpoint
-    from broker.config import AccountConfig, Config
+    from broker.config import Config
     from broker.core.secret import Secret
-    from broker.ports import HomeCatalogue, TicketIssuer
 
-DISK_THREADS = 2
-EXCHANGE_THREADS = 16
 # A stop: requests get 2 s (and a moment to be read), calls 3.5 s; with the saving it ends within 5 s.
 REQUESTS_END_SECONDS = 2.0
 TIDY_SECONDS = 60.0
 TIDY_TICKETS = 200
 CALLS_END_SECONDS = 3.5
 EXCHANGES_END_SECONDS = 30.0
-CRASHED = 1
 STATE_RETRY_SECONDS = 30.0
-
-
-class Fanout:
-    """ports.Events: the log and the hooks."""
-
-    def __init__(self, log: StandardLog) -> None:
-        self.log = log
-        self.hooks = Hooks((), on_failure=self._hook_failed)
-        self.counters = Counters()
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
-
-    def emit(self, event: str, **facts: object) -> None:
-        """Tell everybody who listens; from any thread, for the steps in the worker tell things, too."""
-        self.log.emit(event, **facts)
-        self.counters.hear(event, facts)
-        if self.loop is None or threading.get_ident() == self._thread:
-            self.hooks.emit(event, **facts)
-        else:
-            self.loop.call_soon_threadsafe(partial(self.hooks.emit, event, **facts))
-
-    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The hooks run in this loop, which is the calling thread's."""
-        self.loop, self._thread = loop, threading.get_ident()
-
-    def bug(self, error: BaseException) -> None:
-        """Tell a defect of ours, with its traceback."""
-        self.log.emit("request.failed", detail=type(error).__name__, traceback=crash_report(error))
-
-    def _hook_failed(self, event: str, detail: str) -> None:
-        self.counters.hear("hook.failed", {})
-        self.log.emit("hook.failed", hook_event=event, detail=detail)
 
 
 class App:
@@ -112,38 +64,30 @@ class App:
         parts: assembly.Parts | None = None,
         log: StandardLog | None = None,
     ) -> None:
-        self._parts = parts or assembly.Parts()
-        self._environ = environ
-        self._explicit_path = config_path
-        self._config: Config | None = None
         self._clock = SystemClock()
         self._manager = ServiceManager(environ)
         self._adopted = [adopt_socket(descriptor) for descriptor in adopt_sockets(environ)]
         self._events = Fanout(log or StandardLog("info", "auto", sys.stderr, self._clock))
         self._timekeeper = Timekeeper(self._clock, self._events)
-        self._disk_worker = ThreadWorker("disk", DISK_THREADS)
-        self._exchange_worker = ThreadWorker("exchange", EXCHANGE_THREADS)
-        self._publisher = PublishedFiles({})
-        self._accounts: dict[str, Account] = {}
-        self._lock: StateLock | None = None
+        self._installed = Installation(
+            config_path,
+            environ,
+            parts or assembly.Parts(),
+            clock=self._clock,
+            timekeeper=self._timekeeper,
+            events=self._events,
+            spawn=self._spawn,
+            wake=self._wake,
+        )
+        self._accounts = self._installed.accounts
         self._reloading = asyncio.Lock()
-        self._around: Surroundings | None = None
         self._tidied_at = 0.0
         self._flights: set[asyncio.Task[None]] = set()
-        self._retired: list[Cloud] = []
         self._told_status = ""
         self._reminders = Reminders(self._events)
         self._state_retry_at = 0.0
 
     # start
-
-    def read(self) -> Config:
-        """Read the configuration. Raises: ConfigError."""
-        path = find_config_file(self._explicit_path, self._environ)
-        config = read_config(path, self._environ, previous=self._config)
-        if self._environ is os.environ:
-            erase_initial_environment(self._environ)  # what `env:` took out would stand in /proc/PID/environ
-        return config
 
     async def run(self) -> int:
         """Serve until told to stop; the exit code."""
@@ -157,8 +101,8 @@ class App:
             facts={"version": broker.__version__, "started_at": int(self._timekeeper.wall_seconds())},
             wake=self._wake,
             reload=self.reload,
-            prober=Prober(self._issuer_for, timekeeper=self._timekeeper, events=self._events),
-            homes=Homes(self._catalogue_for, timekeeper=self._timekeeper),
+            prober=Prober(self._installed.issuer_for, timekeeper=self._timekeeper, events=self._events),
+            homes=Homes(self._installed.catalogue_for, timekeeper=self._timekeeper),
             counters=self._events.counters,
         )
         self._metrics = MetricsListener(self._desk.metrics)
@@ -173,7 +117,7 @@ class App:
                 endpoints = await self._begin()
                 await self._serve(endpoints)
         finally:
-            self._release()
+            self._installed.release()
         return 0
 
     async def _begin(self) -> list[Endpoint]:
@@ -182,7 +126,7 @@ class App:
         Then we stay and answer every request with the reason: to fail again and again would take the socket down.
         """
         try:
-            config = self.read()
+            config = self._installed.read()
             if not self._adopted and config.login.listen:
                 check_free(config.login.listen)
             await self._apply(config)
@@ -204,111 +148,22 @@ class App:
         if isinstance(self._desk.degraded, StoreError) and self._monotonic() >= self._state_retry_at:
             async with self._reloading:
                 try:
-                    await self._apply(await asyncio.to_thread(self.read))
+                    await self._apply(await asyncio.to_thread(self._installed.read))
                 except BrokerError as error:
                     self._degrade(error)
 
     async def _apply(self, config: Config) -> list[str]:
         """Put a configuration in force; what changed. Raises: BrokerError, with the old one in force."""
-        changes = ["started"] if self._config is None else describe_changes(self._config, config)
-        if self._config is not None:
-            config = in_force_after_reload(self._config, config)
-        if self._around is None:
-            self._around = await self._open_state(config)
-        around = self._around
-        clouds = {
-            name: await asyncio.to_thread(self._make_cloud, account)
-            for name, account in config.accounts.items()
-            if name not in self._accounts or self._accounts[name].config != account
-        }
+        prepared = await self._installed.prepare(config)
+        config = prepared.config
         await self._metrics.move(config.metrics.listen)
-        self._events.log.configure(config.log.level, config.log.format)
-        targets = {name: ticket.publish for name, ticket in config.tickets.items() if ticket.publish is not None}
-        await self._withdraw_others(config)
-        self._publisher.retarget(targets)
-        self._events.hooks.command = config.hooks.command
-        await self._retire(config, clouds)
-        added = assembly.set_fleet(self._accounts, config, lambda account: clouds[account.name], around)
-        for account in added:
-            await asyncio.to_thread(account.identity.open)
-            await asyncio.to_thread(account.book.open)
-            if account.book.saved is not None:
-                self._timekeeper.learn(account.book.saved)
-            account.identity.journal.compare(account.book.login_mark)
-            account.identity.adopt()
-        assembly.set_tickets(self._accounts, config, around)
+        await self._installed.put_in_force(prepared)
         self._logins.identities = {name: account.identity for name, account in self._accounts.items()}
         self._window.listen = config.login.listen
+        self._desk.tell("state", self._installed.state)
         self._desk.policy = assembly.access_policy(config)
         self._desk.degraded = None
-        self._config = config
-        self._tell_changes(changes)
-        return changes
-
-    async def _retire(self, config: Config, replaced: Mapping[str, Cloud]) -> None:
-        """Put aside the ways to the cloud that are used no more; a call under way may still end on them."""
-        for cloud in self._retired:
-            await cloud.issuer.close()
-        gone = [name for name in self._accounts if name not in config.accounts or name in replaced]
-        self._retired = [self._accounts[name].cloud for name in gone]
-
-    async def _open_state(self, config: Config) -> Surroundings:
-        """Lock and open the state directory. Raises: AlreadyRunning, StoreError, ConfigError."""
-        lock = StateLock(config.state.directory)
-        lock.acquire()
-        try:
-            store, source = await asyncio.to_thread(assembly.open_store, config, self._parts.disk, self._events)
-        except BaseException:
-            lock.release()
-            raise
-        self._lock = lock
-        self._desk.tell("state", {"directory": str(config.state.directory), "key_source": source})
-        return Surroundings(
-            store=store,
-            worker=self._disk_worker,
-            exchanges=self._exchange_worker,
-            timekeeper=self._timekeeper,
-            events=self._events,
-            publisher=self._publisher,
-            spawn=self._spawn,
-            rest_seconds=self._parts.rest_seconds,
-            wake=self._wake,
-        )
-
-    async def _withdraw_others(self, config: Config) -> None:
-        """Remove the published files that the new configuration no longer names."""
-        if self._config is None:
-            return
-        for name, ticket in self._config.tickets.items():
-            after = config.tickets.get(name)
-            if ticket.publish is not None and (after is None or after.publish != ticket.publish):
-                await self._disk_worker.run(partial(self._publisher.withdraw, name))
-
-    def _tell_changes(self, changes: list[str]) -> None:
-        config = self._config
-        assert config is not None
-        if changes == ["started"]:
-            self._events.emit(
-                "config.loaded", file=config.file, accounts=len(self._accounts), tickets=len(config.tickets)
-            )
-        else:
-            self._events.emit("config.reloaded", file=config.file, changes="; ".join(changes) or "nothing changed")
-        for warning in config_warnings(config):
-            self._events.emit("config.warned", file=config.file, detail=warning)
-
-    def _make_cloud(self, config: AccountConfig) -> Cloud:
-        cloud = (self._parts.make_cloud or assembly.real_cloud)(config, self._clock)
-        return counted(cloud, config.name, self._events.counters)
-
-    async def _issuer_for(self, config: AccountConfig) -> TicketIssuer:
-        """A way to the call-in operation under other settings, for a probe."""
-        cloud = await asyncio.to_thread(self._make_cloud, config)
-        return cloud.issuer
-
-    def _catalogue_for(self, config: AccountConfig) -> HomeCatalogue:
-        from broker.adapters.providers import make_catalogue
-
-        return make_catalogue(config, self._clock)
+        return prepared.changes
 
     # while it lives
 
@@ -358,10 +213,10 @@ class App:
         async with self._reloading:
             self._manager.reloading()
             try:
-                changes = await self._apply(await asyncio.to_thread(self.read))
+                changes = await self._apply(await asyncio.to_thread(self._installed.read))
             except BrokerError as error:
                 self._events.emit("config.reload_failed", detail=error.message)
-                if self._config is None:
+                if self._installed.config is None:
                     self._degrade(error)
                 raise
             finally:
@@ -389,24 +244,23 @@ class App:
         await asyncio.gather(self._listener.stop(), self._end_flights())
         for account in self._accounts.values():
             with contextlib.suppress(BrokerError):  # told when it began to fail
-                await self._disk_worker.run(account.identity.journal.flush)
+                await self._installed.disk_worker.run(account.identity.journal.flush)
             if account.book.unsaved:
                 await account.book.commit()
             for ticket in account.tickets.values():
                 await ticket.withdraw()
-        for cloud in [*self._retired, *(account.cloud for account in self._accounts.values())]:
-            await cloud.issuer.close()
+        await self._installed.close_clouds()
         telling.cancel()
         await asyncio.wait({telling})
         self._events.emit("service.stopped")
 
     async def _end_flights(self) -> None:
         """Give calls a moment, and a token request all the time it needs: its answer may be the only login."""
-        if self._exchange_worker.busy:
+        if self._installed.exchange_worker.busy:
             self._manager.extend_timeout(EXCHANGES_END_SECONDS + CALLS_END_SECONDS)
         await self._flown(CALLS_END_SECONDS)
-        if self._exchange_worker.busy:
-            await asyncio.to_thread(self._exchange_worker.drain, EXCHANGES_END_SECONDS - CALLS_END_SECONDS)
+        if self._installed.exchange_worker.busy:
+            await asyncio.to_thread(self._installed.exchange_worker.drain, EXCHANGES_END_SECONDS - CALLS_END_SECONDS)
             await self._flown(CALLS_END_SECONDS)
         for flight in self._flights:
             flight.cancel()
@@ -415,12 +269,6 @@ class App:
     async def _flown(self, seconds: float) -> None:
         if self._flights:
             await asyncio.wait(set(self._flights), timeout=seconds)
-
-    def _release(self) -> None:
-        self._disk_worker.close()
-        self._exchange_worker.close()
-        if self._lock is not None:
-            self._lock.release()
 
     # odds and ends of the process
 
@@ -456,55 +304,3 @@ class App:
 
     def _status_line(self) -> str:
         return self._desk.status_line()
-
-
-def serve(config_path: Path | None, parts: assembly.Parts | None = None) -> int:
-    """Run the daemon until it is told to stop; the exit code. Raises: BrokerError where it refuses to start."""
-    shut_in()
-    spare_memory()
-    log = StandardLog("info", "auto", sys.stderr, SystemClock())
-    foreign, reports = log.adopt_foreign(), CrashReports(partial(_tell_defect, log))
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(App(config_path, os.environ, parts, log), reports))
-    except BrokerError:
-        raise
-    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # the last place at which a defect can be told
-        refusal = _refusal(error) if isinstance(error, BaseExceptionGroup) else None
-        if refusal is not None:
-            raise refusal from None
-        log.emit("service.crashed", detail=type(error).__name__, traceback=crash_report(error))
-        return CRASHED
-    finally:
-        reports.give_back()
-        foreign.give_back()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where the extra is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
-async def _serve(app: App, reports: CrashReports) -> int:
-    asyncio.get_running_loop().set_exception_handler(reports.in_loop)
-    return await app.run()
-
-
-def _tell_defect(log: StandardLog, where: str, error: BaseException | None) -> None:
-    """A defect that ends nothing by itself: in a thread, a callback, a task that nobody waits for."""
-    detail, trace = (None, None) if error is None else (type(error).__name__, crash_report(error))
-    log.emit("defect.found", where=where, detail=detail, traceback=trace)
-
-
-def _refusal(group: BaseExceptionGroup[BaseException]) -> BrokerError | None:
-    """The expected failure that ended the daemon; None where a bug did."""
-    only = group.exceptions[0]
-    if len(group.exceptions) > 1:
-        return None
-    if isinstance(only, BaseExceptionGroup):
-        return _refusal(only)
-    return only if isinstance(only, BrokerError) else None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace, _terminal: Terminal) -> int:
     """Run the daemon until it is told to stop."""
-    from broker.app import serve
+    from broker.daemon import serve
 
     try:
         return serve(Path(args.config) if args.config else None)

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from broker.app import serve
 from broker.client import Client, ClientError, Unreachable
+from broker.daemon import serve
 from broker.sandbox import credentials
 from broker.sandbox.cloud_thread import CloudThread
 from broker.sandbox.options import Options

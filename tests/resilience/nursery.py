@@ -15,9 +15,9 @@ from typing import Any
 
 from broker.adapters import b2c, id_token, issuer, oidc, partner, store, ticker, token_request  # noqa: F401  imported early
 from broker.adapters.disk import RealDisk
-from broker.app import serve
 from broker.assembly import Parts
 from broker.cli.main import main as command
+from broker.daemon import serve
 from broker.errors import BrokerError
 from tests.resilience.failing_disk import FailingDisk
 from tests.resilience.killing_disk import KillingDisk

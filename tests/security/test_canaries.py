@@ -355,7 +355,7 @@ CRASHES = """
 import sys
 from pathlib import Path
 from broker import assembly
-from broker.app import serve
+from broker.daemon import serve
 
 class Provider:
     def __init__(self, provider): self.provider = provider

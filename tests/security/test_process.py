@@ -211,7 +211,7 @@ from broker.adapters.clock import SystemClock
 from broker.adapters.log import StandardLog
 from broker.adapters.process import CrashReports
 from functools import partial
-from broker.app import _tell_defect
+from broker.daemon import _tell_defect
 secret = sys.stdin.read().strip()
 log = StandardLog("error", "json", sys.stderr, SystemClock())
 log.adopt_foreign()
