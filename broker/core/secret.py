@@ -13,11 +13,10 @@ import hmac
 class Secret:
     """A value that must not leave the process but where it is meant to."""
 
-    __slots__ = ("_digest", "_value")
+    __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
         self._value = value
-        self._digest: str | None = None
 
     def reveal(self) -> str:
         """The value itself, for the one place that sends or stores it."""
@@ -31,9 +30,7 @@ class Secret:
     @property
     def digest(self) -> str:
         """The SHA-256 in hex, to remember a secret by without keeping it."""
-        if self._digest is None:  # asked many times a sweep
-            self._digest = hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()
-        return self._digest
+        return hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()
 
     def __bool__(self) -> bool:
         return bool(self._value)

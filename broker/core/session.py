@@ -103,7 +103,7 @@ class Session:
     def token_to_send(self) -> Secret | None:
         """The refresh token for the next attempt: the newest, or the previous once the newest was rejected."""
         for token in (self.refresh_token, self.previous_refresh_token):
-            if token is not None and token.digest not in self.rejected:
+            if token is not None and not (self.rejected and token.digest in self.rejected):
                 return token
         return None
 
