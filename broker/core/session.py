@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.core.instant import Span
 
@@ -116,11 +116,11 @@ class Mark:
     saves: int
 
 
-def step(session: Session, event: Event, to: Phase) -> Session:
-    """Move along the table. Raises: ImpossibleTransition."""
+def step(session: Session, event: Event, to: Phase, **changes: Any) -> Session:
+    """Move along the table, and change these fields with it. Raises: ImpossibleTransition."""
     if to not in TRANSITIONS.get((session.phase, event), frozenset()):
         raise ImpossibleTransition(f"{session.phase} --{event}--> {to}")
-    return replace(session, phase=to)
+    return replace(session, phase=to, **changes)
 
 
 def life_of(tokens: TokenSet, now: Instant, assumed_life_seconds: float | None) -> Span | None:
@@ -134,7 +134,7 @@ def intended(session: Session, presumed: Failure) -> Session:
 
     `presumed` is the failure that it is if nobody ever hears of its outcome: a crash loop then keeps the backoff.
     """
-    return replace(step(session, Event.INTEND, Phase.ATTEMPTING), failure=presumed)
+    return step(session, Event.INTEND, Phase.ATTEMPTING, failure=presumed)
 
 
 def answered(
@@ -144,7 +144,6 @@ def answered(
 
     `assumed_life_seconds` is the configured life of a refresh token, for answers that do not tell it.
     """
-    settled = step(session, Event.ANSWER, Phase.SETTLED)
     new = tokens.refresh_token
     life = life_of(tokens, now, assumed_life_seconds)
     if new is None or new == sent:
@@ -152,8 +151,10 @@ def answered(
         life = life if tokens.refresh_token_seconds is not None else session.refresh_token_life
     else:
         newest, previous = new, sent
-    return replace(
-        settled,
+    return step(
+        session,
+        Event.ANSWER,
+        Phase.SETTLED,
         refresh_token=newest,
         previous_refresh_token=previous,
         refresh_token_life=life,
@@ -172,8 +173,8 @@ def failed(session: Session, failure: Failure, now: Instant, *, ambiguous: bool)
     if session.phase is not Phase.ATTEMPTING:
         return replace(session, failure=failure)
     if not ambiguous:
-        return replace(step(session, Event.FAIL, Phase.SETTLED), failure=failure)
-    return replace(step(session, Event.LOSE, Phase.AMBIGUOUS), failure=failure, lost_at=session.lost_at or now)
+        return step(session, Event.FAIL, Phase.SETTLED, failure=failure)
+    return step(session, Event.LOSE, Phase.AMBIGUOUS, failure=failure, lost_at=session.lost_at or now)
 
 
 def rejected(session: Session, sent: Secret, failure: Failure) -> Session:
@@ -182,7 +183,7 @@ def rejected(session: Session, sent: Secret, failure: Failure) -> Session:
     fallen = replace(session, rejected=known, failure=failure)
     if fallen.token_to_send() is not None:
         return step(fallen, Event.REJECT, Phase.SETTLED)
-    return replace(step(fallen, Event.REJECT, Phase.ENDED), ended=failure.message)
+    return step(fallen, Event.REJECT, Phase.ENDED, ended=failure.message)
 
 
 def recovered(session: Session, now: Instant) -> Session:

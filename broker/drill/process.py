@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from broker.ports import Events, HomeCatalogue, TicketIssuer
     from broker.services.tickets import TicketService
 
+AFTER_SECONDS = 1e-6  # a timer a rounding error too early would cost a sweep
 IDLE_SECONDS = 3600.0  # the longest pause between two sweeps of a quiet drill
 STATE = Path("/state")
 STATE_KEY = StateKey(b"the drill keeps no real secret...", "drill")
@@ -60,7 +61,7 @@ class NoFiles:
 
 
 class Process:
-    """The services of one process; `bugs` are what its tasks raised, `swept` is called after each sweep."""
+    """The services of one process; `on_bug` hears what its tasks raise, `swept` is called after each sweep."""
 
     def __init__(
         self, config: Config, *, clock: WorldClock, disk: ProcessDisk, ways: Ways, worker: StepWorker, events: Events
@@ -69,7 +70,7 @@ class Process:
         self.ways = ways
         self.dead = False
         self.started_at = clock.elapsed
-        self.bugs: list[BaseException] = []
+        self.on_bug: Callable[[BaseException], None] = lambda _: None
         self._config = config
         self._disk = disk
         self._worker = worker
@@ -174,7 +175,7 @@ class Process:
             return
         error = task.exception()
         if error is not None and not isinstance(error, Died) and not self.dead:
-            self.bugs.append(error)
+            self.on_bug(error)
 
     def ticket(self, name: str) -> TicketService:
         """The service of one ticket."""
@@ -207,7 +208,7 @@ class Process:
             due_seconds = await self.maintenance.sweep()
             self.sweeps += 1
             self.swept()
-            self._timer = loop.call_later(self._pause_seconds(due_seconds), self._woken.set)
+            self._timer = loop.call_later(self._pause_seconds(due_seconds) + AFTER_SECONDS, self._woken.set)
             await self._woken.wait()
             self._timer.cancel()
 

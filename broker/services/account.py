@@ -46,13 +46,15 @@ class Account:
     looks: int = 0  # at tickets, since the start: what the sweeps have cost
     _login: tuple[str | None, bool] | None = None
     _login_told: tuple[str | None, bool] | None = None
+    _looks_soon: bool = False
 
     # what happens
 
     def touch(self, ticket: TicketService) -> None:
         """Something about this ticket has changed."""
         self.agenda.look_at(ticket, NOW_SECONDS)
-        self.wake()
+        if not self._looks_soon:
+            self.wake()
 
     def login_changed(self) -> None:
         """The login or its token changed: the next sweep looks at the tickets again; without a login none is kept."""
@@ -70,6 +72,7 @@ class Account:
 
     async def sweep(self, events: Events) -> None:
         """Start what is due, tell what has changed, save what is not saved."""
+        self._looks_soon = True  # the sweep under way sees what changes until then
         await self.identity.maintain(self.now())
         self.calls.watch(self.now())
         await self._follow_login()
@@ -107,6 +110,7 @@ class Account:
             self.agenda.look_at(ticket, NOW_SECONDS)
 
     async def _look(self) -> None:
+        self._looks_soon = False
         now = self.now()
         while (ticket := self.agenda.take_look(now.boot_seconds)) is not None:
             if self._is_ours(ticket):

@@ -65,7 +65,7 @@ def make_account(config: AccountConfig, cloud: Cloud, around: Surroundings) -> A
         exchanges=around.exchanges,
         timekeeper=around.timekeeper,
         events=around.events,
-        spawn=lambda work: _waking(around, work),
+        spawn=around.spawn,
     )
     account = Account(
         config,
@@ -80,13 +80,6 @@ def make_account(config: AccountConfig, cloud: Cloud, around: Surroundings) -> A
     identity.on_change = account.login_changed
     book.mark_login = journal.mark
     return account
-
-
-def _waking(around: Surroundings, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-    """A flight whose end, good or bad, brings a sweep."""
-    flight = around.spawn(work)
-    flight.add_done_callback(lambda _: around.wake())
-    return flight
 
 
 def reconfigure(account: Account, config: AccountConfig, cloud: Cloud, around: Surroundings) -> None:

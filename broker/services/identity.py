@@ -268,7 +268,7 @@ class Identity:
                 self._events.emit(
                     "login.renewed", account=self.name, login_left_seconds=None if left is None else round(left)
                 )
-            self.on_change()
+        self.on_change()  # good or bad, the flight's end brings a sweep
 
     def _generation(self) -> int:
         return 0 if self.token.value is None else self.token.value.generation
@@ -292,7 +292,6 @@ class Identity:
             )
         if session is not None and not self.usable:
             self._events.emit("login.required", account=self.name, detail=self.why_no_login().message)
-            self.on_change()
 
     # the sweep
 

@@ -93,7 +93,7 @@ class Planner:
 
     def grant_due_in(self, now: Instant) -> float:
         """Seconds until the hours are chosen anew; infinite where nothing is to be chosen."""
-        if not +self._adaptive or now.true_seconds is None:
+        if not any(self._adaptive.values()) or now.true_seconds is None:
             return math.inf
         return 0.0 if self._granted is None else max(0.0, REPLAN_SECONDS - (now.since(self._granted) or 0.0))
 

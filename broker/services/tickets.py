@@ -40,6 +40,8 @@ REFUSALS = 3  # a ticket that the door refused is fetched anew at most so often 
 REFUSAL_WINDOW_SECONDS = 300.0
 ANSWER_SECONDS = 1.0  # beyond the API's own timeouts, before a waiting caller is told that it takes long
 SAME_REQUEST_SECONDS = 2.0  # requests that follow closer than that teach nothing more
+UNTOLD_SECONDS = 5.0  # until it is asked again why there is no ticket
+CLOCK_SECONDS = 30.0  # until it is asked again whether a clock can be believed
 NO_WINDOWS = Windows(0.0, 0.0)
 LIFE_TOLERANCE = 0.02  # a life that differs by less from the one observed before is the same
 
@@ -269,9 +271,7 @@ class TicketService:
             fingerprint=held.ticket.fingerprint,
             remaining_seconds=round(held.life.span.seconds),
         )
-        if self._told_unavailable:
-            self._told_unavailable = False
-            self._events.emit("ticket.recovered", ticket=self.name)
+        self._note_recovery()
         await self._publish()
 
     def _held(self, issued: IssuedTicket) -> HeldTicket:
@@ -384,8 +384,9 @@ class TicketService:
             await self.publication.follow(self.ref.usable(now))
         ends_in = self._note_end(now)
         due = self.due_in(now)
-        if due <= 0:
-            return True, ends_in
+        if due <= 0:  # it ended while nobody knew yet why: an attempt for the token may be under way
+            unexplained = ends_in == math.inf and not self._told_unavailable
+            return True, UNTOLD_SECONDS if unexplained else ends_in
         if due == math.inf and self.config.warm == "adaptive" and not self.ref.in_flight:
             due = self._planner.looks_again_in(now)
         return False, min(due, ends_in)
@@ -394,13 +395,28 @@ class TicketService:
         """Seconds until the value in hand ends, infinite where there is none; tell once when it has."""
         left = self.ref.remaining(now)
         if left > 0:
+            self._note_recovery()  # the same ticket: a clock can be believed again
             return left
         if not self._told_unavailable and not self.ref.in_flight and self.wanted(now):
-            error = self.ref.failure.error(now) if self.ref.failure is not None else self._obstacle(now)
+            error = self._reason_to_tell(now)
             if error is not None:
                 self._told_unavailable = True
                 self._events.emit("ticket.unavailable", ticket=self.name, code=error.code.value)
-        return math.inf
+        return CLOCK_SECONDS if self.ref.freshness(now) is Freshness.UNKNOWN else math.inf
+
+    def _reason_to_tell(self, now: Instant) -> BrokerError | None:
+        if self.ref.failure is not None:
+            return self.ref.failure.error(now)
+        return self._obstacle(now) or self._prefetch_obstacle(now)
+
+    def _prefetch_obstacle(self, now: Instant) -> BrokerError | None:
+        """Why it is not kept warm although it should be: the reserve is for those who wait."""
+        return self.calls.obstacle(now, prefetch=True) if self.config.warm == "always" else None
+
+    def _note_recovery(self) -> None:
+        if self._told_unavailable:
+            self._told_unavailable = False
+            self._events.emit("ticket.recovered", ticket=self.name)
 
     # what is told
 
@@ -434,10 +450,9 @@ class TicketService:
             return refusal
         if self.ref.failure is not None:
             return self.ref.failure.error(now)
-        if self.config.warm == "always" and not self.urgent(now):
-            prefetching = self.calls.obstacle(now, prefetch=True)
-            if prefetching is not None:
-                return prefetching
+        prefetching = None if self.urgent(now) else self._prefetch_obstacle(now)
+        if prefetching is not None:
+            return prefetching
         return self.pending_reason(now) if self.wanted(now) or self.ref.in_flight else None
 
     def pending_reason(self, now: Instant) -> BrokerError:
