@@ -104,7 +104,11 @@ def _judge_misses(watch: Watch, script: Script, could: _Could) -> int:
     for miss in watch.misses:
         door = doors[miss.door]
         good = could.guaranteed(door) if door.warm == "always" and not door.single_use else could.askable()
-        if not _in_a_crowd(miss, door, script) and holds(good, miss.at_seconds) and holds(good, miss.at_seconds + TOLERANCE_SECONDS):
+        if (
+            not _in_a_crowd(miss, door, script)
+            and holds(good, miss.at_seconds)
+            and holds(good, miss.at_seconds + TOLERANCE_SECONDS)
+        ):
             found += 1
             watch.violate(
                 "no caller is sent away who could be served", f"{miss.door} {miss.at_seconds:.0f} {miss.code}"
@@ -188,7 +192,9 @@ class _Could:
             life = self.script.household.ticket_seconds
             mandatory = min(door.min_validity_seconds, life * VALIDITY_SHARE)
             kept = max(0.0, life * MARGIN - mandatory)
-            warm = later_end(later_start(self._prefetches, GRACE_SECONDS), kept) if self.script.household.plan_fits else []
+            warm = (
+                later_end(later_start(self._prefetches, GRACE_SECONDS), kept) if self.script.household.plan_fits else []
+            )
             here = complement([*self._down_and_start(), *self._away, *self._unsure], self._until)
             self._cache[door.name] = intersection(warm, here)
         return self._cache[door.name]
