@@ -1,32 +1,50 @@
 """`make bench`: everything that is measured, printed, and written as a chapter of the README.
 
-`python -m tests.benchmarks [FILE]`, where FILE is the chapter.
+`python -m tests.benchmarks [PART...] [--chapter FILE]`; a PART is one of `PARTS`, without any: all of them.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 
-from tests.benchmarks import footprint, scale, vend
+from tests.benchmarks import footprint, scale, vend, watchers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PARTS: dict[str, Callable[[Path], list[str]]] = {
+    "vend": vend.tell,
+    "commands": vend.tell_commands,
+    "footprint": footprint.tell,
+    "tickets": scale.tell,
+    "watchers": watchers.tell,
+}
 
 
 def main() -> int:
     """Measure and tell; 1 where a target is missed."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
-        rounds, commands = vend.measure(folder)
-        parts = [*vend.table(rounds), "", *vend.verdicts(rounds), "", *commands, ""]
-        parts += [*footprint.tell(footprint.measure(folder)), "", *scale.tell(folder)]
-    text = "\n".join([*HEAD, machine(), "", *parts, ""])
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--chapter", type=Path, help="write the chapter of the README to this file")
+    wanted = parser.parse_args()
+    if unknown := sorted({*wanted.parts} - {*PARTS}):
+        parser.error(f"no such part: {', '.join(unknown)}")
+    lines: list[str] = []
+    for name in wanted.parts or PARTS:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            lines += ["", *PARTS[name](Path(folder))]
+    text = "\n".join([*HEAD, machine(), *lines, ""])
     print(text)
-    for path in sys.argv[1:]:
-        Path(path).write_text(text)
+    if wanted.chapter is not None:
+        wanted.chapter.write_text(text)
     return int("MISSED" in text)
 
 

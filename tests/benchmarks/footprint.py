@@ -186,8 +186,9 @@ def _modules(directory: Path, cloud: Cloud, environ: dict[str, str]) -> list[str
         return daemon.modules
 
 
-def tell(seen: Footprint) -> list[str]:
+def tell(folder: Path) -> list[str]:
     """The figures, each with its bound."""
+    seen = measure(folder)
     over = seen.rss - seen.libraries_rss
     rows = [
         ("resident memory, idle, one account, two tickets, after the first refresh", f"{seen.rss:.1f} MB", ""),

@@ -217,8 +217,15 @@ def commands(folder: Path, servers: dict[str, Server]) -> list[str]:
     return lines + [f"| {name} | {median(times):.1f} |" for name, times in seen.items()]
 
 
-def measure(folder: Path, *, rounds: int = 5) -> tuple[Rounds, list[str]]:
-    """The whole: rounds and the lines of the commands."""
+def tell(folder: Path, rounds: int = 5) -> list[str]:
+    """The table of the rounds, and each target with its ratio."""
     bench = Bench(folder)
     with everybody(bench) as servers:
-        return run(bench, servers, rounds=rounds), commands(folder, servers)
+        seen = run(bench, servers, rounds=rounds)
+    return [*table(seen), "", *verdicts(seen)]
+
+
+def tell_commands(folder: Path) -> list[str]:
+    """The commands beside the others."""
+    with everybody(Bench(folder)) as servers:
+        return commands(folder, servers)

@@ -141,8 +141,9 @@ def _row(bench: Bench, daemon: Ours, count: int) -> Row:
     return Row(count, median(w.first for w in waves), median(w.last for w in waves), held, quiet, busy[0])
 
 
-def tell(rows: list[Row]) -> list[str]:
+def tell(folder: Path) -> list[str]:
     """The figures; the last row has bounds."""
+    rows = measure(folder)
     lines = ["| watchers | first told, ms | last told, ms | memory, MB | others' vends: p99 quiet, µs | meanwhile |"]
     lines.append("| ---: | ---: | ---: | ---: | ---: | ---: |")
     lines += [
