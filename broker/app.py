@@ -171,7 +171,7 @@ class App:
         raise_descriptor_limit()
         limits = Limits(stop_seconds=REQUESTS_END_SECONDS)
         self._listener = Listener(self._desk, endpoints, events=self._events, on_bug=self._events.bug, limits=limits)
-        await self._listener.start()
+        self._listener.start()
         self._handle_signals()
         path = Path(endpoints[0].socket.getsockname())
         self._heartbeat = Heartbeat(self._manager, path, given=bool(self._adopted), monotonic=self._monotonic)

@@ -7,7 +7,7 @@ worked on has none but its own.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from broker.api.hot import is_whole
 from broker.api.limits import Shares
@@ -18,23 +18,31 @@ from broker.errors import Code, Remedy
 
 if TYPE_CHECKING:
     import asyncio
+    import socket
     from collections.abc import Callable, Iterator
 
     from broker.api.front import Front
     from broker.api.hot import Caller
     from broker.api.limits import Limits, Share
+    from broker.api.lobby import Seat
     from broker.core.access import Peer
 
 MAX_REFUSALS = 64
+
+
+class Wire(Protocol):
+    """What is asked of a transport, or of a seat in the lobby."""
+
+    def write(self, data: bytes, /) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
 
 
 class Connection:
     """A connection that was let in; times are the loop's monotonic seconds."""
 
     __slots__ = (
-        "_limited",
-        "_limits",
-        "_wake",
+        "_all",
         "caller",
         "deadline",
         "front",
@@ -52,22 +60,12 @@ class Connection:
         "writing_paused",
     )
 
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        identity: Identity,
-        share: Share,
-        *,
-        front: Front,
-        limits: Limits,
-        now: float,
-        wake: Callable[[], None],
-        limited: Callable[[Connection, RequestRefused], None],
-    ) -> None:
-        self.transport = transport
-        self.front = front
+    def __init__(self, connections: Connections, identity: Identity, share: Share, seat: Seat, now: float) -> None:
+        self._all = connections
         self.identity = identity
         self.share = share
+        self.transport: Wire = seat
+        self.front: Front | Seat = seat
         self.in_flight: asyncio.Task[object] | None = None
         self.requests = 0
         self.requests_seen = 0
@@ -76,12 +74,9 @@ class Connection:
         self.caller: Caller | None = None
         self.whole: bytes | None = None
         self.whole_answered = False
-        self._limits = limits
         self.in_a_row = 0
         self.unfinished = False
-        self._wake = wake
-        self._limited = limited
-        self.deadline = now + limits.idle_seconds
+        self.deadline = now + connections.limits.idle_seconds
 
     @property
     def bare_peer(self) -> Peer:
@@ -90,7 +85,11 @@ class Connection:
 
     def limited(self, refusal: RequestRefused) -> None:
         """Tell that this client ran into a limit, and count it as a request: it cost as much."""
-        self._limited(self, refusal)
+        self._all.limited(self, refusal)
+
+    def lost(self) -> None:
+        """It is closed."""
+        self._all.remove(self)
 
     @property
     def overdue(self) -> RequestRefused | None:
@@ -110,7 +109,7 @@ class Connection:
         self.unfinished = True
         self.note_requests(now)
         if self.in_flight is None:
-            self.deadline = min(self.deadline, now + self._limits.header_seconds)
+            self.deadline = min(self.deadline, now + self._all.limits.header_seconds)
 
     def begin(self, task: asyncio.Task[object] | None) -> None:
         """A request is being worked on."""
@@ -127,24 +126,24 @@ class Connection:
         self.in_flight = None
         self.whole_answered = plain and self.whole is not None
         self.share.in_flight -= 1
-        self.deadline = now + self._limits.idle_seconds
-        self._wake()
+        self.deadline = now + self._all.limits.idle_seconds
+        self._all.wake()
 
     def note_requests(self, now: float) -> None:
         """Count the idle time anew where the fast path has answered since: it only counts its requests."""
         if self.requests_seen != self.requests:
             self.requests_seen = self.requests
             if self.in_flight is None and not self.writing_paused:
-                self.deadline = now + self._limits.idle_seconds
+                self.deadline = now + self._all.limits.idle_seconds
 
     def writing(self, *, paused: bool, now: float) -> None:
         """The client does not read (or does again): it has the write time to do so."""
         self.writing_paused = paused
         if paused:
-            self.deadline = now + self._limits.write_seconds
+            self.deadline = now + self._all.limits.write_seconds
         else:
-            self.deadline = math.inf if self.in_flight is not None else now + self._limits.idle_seconds
-        self._wake()
+            self.deadline = math.inf if self.in_flight is not None else now + self._all.limits.idle_seconds
+        self._all.wake()
 
 
 class Connections:
@@ -155,11 +154,11 @@ class Connections:
         self.shares = Shares(limits)
         self.refused = 0
         self.on_limited: Callable[[Peer, RequestRefused], None] = lambda _peer, _refusal: None
+        self.wake = wake
         self._monotonic = monotonic
-        self._wake = wake
         self._names = Names(monotonic)
         self._open: set[Connection] = set()
-        self._refusing: set[asyncio.Transport] = set()
+        self._refusing: set[Seat] = set()
         self._drained: asyncio.Future[None] | None = None
 
     def __iter__(self) -> Iterator[Connection]:
@@ -168,14 +167,14 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, transport: asyncio.Transport, front: Front) -> Connection | None:
-        """Let a connection in; None: it was answered 429 and is being closed."""
+    def admit(self, sock: socket.socket, seat: Seat) -> Connection | None:
+        """Let a connection in; None: it was answered 429 and is being closed, or has gone already."""
         now = self._monotonic()
-        self._wake()
+        self.wake()
         try:
-            identity = Identity(transport.get_extra_info("socket"), self._names)
+            identity = Identity(sock, self._names)
         except OSError:  # gone already
-            transport.abort()
+            seat.abort()
             return None
         share = self.shares.connect(identity.uid, now)
         wait = 0.0 if share is None or share.hot_left else self.shares.wait(share, now)
@@ -184,18 +183,9 @@ class Connections:
             if share is not None:
                 self.shares.disconnect(share)
             self.on_limited(identity.bare_peer, refusal)
-            self._turn_away(transport, refusal)
+            self._turn_away(seat, refusal)
             return None
-        connection = Connection(
-            transport,
-            identity,
-            share,
-            front=front,
-            limits=self.limits,
-            now=now,
-            wake=self._wake,
-            limited=self._limited,
-        )
+        connection = Connection(self, identity, share, seat, now)
         self._open.add(connection)
         return connection
 
@@ -206,9 +196,9 @@ class Connections:
         if not self._open and self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
-    def forget_refused(self, transport: asyncio.Transport) -> None:
+    def forget_refused(self, seat: Seat) -> None:
         """Forget a connection that was turned away."""
-        self._refusing.discard(transport)
+        self._refusing.discard(seat)
 
     def tick(self) -> bool:
         """Close what is overdue, and what was turned away and did not go; whether another tick is needed."""
@@ -217,10 +207,10 @@ class Connections:
             connection.note_requests(now)
             if connection.deadline <= now:
                 if (refusal := connection.overdue) is not None:
-                    self._limited(connection, refusal)
+                    self.limited(connection, refusal)
                 connection.transport.abort()
-        for transport in tuple(self._refusing):
-            transport.abort()
+        for seat in tuple(self._refusing):
+            seat.abort()
         return any(connection.deadline < math.inf for connection in self)
 
     def drained(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
@@ -235,22 +225,23 @@ class Connections:
         self._names.close()
         for connection in self:
             connection.transport.abort()
-        for transport in tuple(self._refusing):
-            transport.abort()
+        for seat in tuple(self._refusing):
+            seat.abort()
 
-    def _limited(self, connection: Connection, refusal: RequestRefused) -> None:
+    def limited(self, connection: Connection, refusal: RequestRefused) -> None:
+        """Tell that a client ran into a limit, and count it as a request."""
         self.shares.take(connection.share, self._monotonic())
         self.on_limited(connection.bare_peer, refusal)
 
-    def _turn_away(self, transport: asyncio.Transport, refusal: RequestRefused) -> None:
+    def _turn_away(self, seat: Seat, refusal: RequestRefused) -> None:
         """Answer 429 before the question, and close once the question is there (or at the next tick)."""
         self.refused += 1
         if len(self._refusing) >= MAX_REFUSALS:
-            transport.abort()
+            seat.abort()
             return
-        self._refusing.add(transport)
-        transport.write(plain_answer(refusal))
-        transport.write_eof()
+        self._refusing.add(seat)
+        seat.write(plain_answer(refusal))
+        seat.write_eof()
 
 
 def plain_answer(error: RequestRefused) -> bytes:

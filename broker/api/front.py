@@ -1,8 +1,7 @@
-"""One connection of the Unix socket as asyncio sees it: admission, the fast path, and aiohttp behind it.
+"""One connection of the Unix socket as asyncio sees it, once it asked what the lobby does not know: aiohttp behind it.
 
-aiohttp's half is made when the first request needs it. A request may be answered by the fast path only while nothing
-is left with aiohttp: no bytes of an unfinished request and none that is being worked on. The one invariant: aiohttp
-sees a connection's bytes either whole and in order, or not at all.
+A request may be answered by the fast path only while nothing is left with aiohttp: no bytes of an unfinished request
+and none that is being worked on. The one invariant: aiohttp sees a connection's bytes whole and in order.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from broker.api.connection import Connection, Connections
+    from broker.api.connection import Connection
     from broker.api.hot import HotPath
+    from broker.api.lobby import Seat
     from broker.api.server import HttpConnection, HttpServer
 
 
@@ -24,24 +24,39 @@ _buffer = memoryview(bytearray(READ_BYTES))  # one for all: what came is copied 
 
 
 class Front(asyncio.BufferedProtocol):
-    """The protocol of one connection; `connection` is None where it was turned away."""
+    """The protocol of one connection, which has left its seat in the lobby with these first bytes."""
 
-    __slots__ = ("_clear", "_connections", "_hot", "_http", "_monotonic", "_server", "_transport", "connection")
+    __slots__ = ("_clear", "_connection", "_first", "_hot", "_http", "_monotonic", "_seat", "_server", "_transport")
 
     def __init__(
-        self, connections: Connections, hot: HotPath, server: HttpServer, monotonic: Callable[[], float]
+        self,
+        connection: Connection,
+        seat: Seat,
+        first: bytes,
+        *,
+        hot: HotPath,
+        server: HttpServer,
+        monotonic: Callable[[], float],
     ) -> None:
-        self._connections = connections
+        self._connection = connection
+        self._seat = seat
+        self._first = first
         self._hot = hot
         self._server = server
         self._monotonic = monotonic
+        self._transport: asyncio.Transport | None = None
         self._http: HttpConnection | None = None
         self._clear = True
-        self.connection: Connection | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self.connection = self._connections.admit(self._transport, self)
+        """Begin where the lobby ended."""
+        self._transport = self._connection.transport = cast("asyncio.Transport", transport)
+        if self._seat.unsent:
+            self._transport.write(self._seat.unsent)
+        if self._seat.ending:
+            self._transport.close()
+        elif self._first:
+            self.data_received(self._first)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
         return _buffer
@@ -51,29 +66,32 @@ class Front(asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
-        connection = self.connection
-        if connection is None:
-            self._transport.close()
-            return
+        connection = self._connection
         if (self._clear or self._is_clear(connection)) and self._hot.answer(connection, data):
             return
-        connection.received(self._monotonic(), data if self._clear else None)
+        between = self._clear or connection.whole_answered  # two requests, although aiohttp may still end the first
+        connection.received(self._monotonic(), data if between else None)
         self._clear = False
+        self._general().data_received(data)
+
+    def _general(self) -> HttpConnection:
+        """The half that is aiohttp's, made when it is needed first."""
         if self._http is None:
-            self._http = self._server.connect(connection)
-        self._http.data_received(data)
+            assert self._transport is not None
+            self._http = self._server.connect(self._connection, self._transport)
+        return self._http
 
     @property
     def busy(self) -> bool:
         """Whether a request is being worked on, or was read and is about to be."""
-        return self._http is not None and self._http.busy
+        return self._transport is None or (self._http is not None and self._http.busy)
 
     def close(self) -> None:
         """Close the connection, which is not busy."""
-        if self._http is None:
-            self._transport.close()
-        else:
+        if self._http is not None:
             self._http.force_close()
+        elif self._transport is not None:
+            self._transport.close()
 
     def _is_clear(self, connection: Connection) -> bool:
         """Whether aiohttp has answered all that it was given, and the client reads the answers."""
@@ -82,37 +100,25 @@ class Front(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool | None:
         """Keep a connection that only said it will send no more, as `nc -N` does, until its answer is out."""
-        if self.connection is None or not self.busy:
+        if self._transport is None or not self.busy:
             return None
         poll = select.poll()
         poll.register(self._transport.get_extra_info("socket").fileno(), 0)
         if poll.poll(0):  # POLLHUP: closed altogether
             return None
-        self.connection.half_closed = True
+        self._connection.half_closed = True
         return True
 
     def pause_writing(self) -> None:
-        self._writing(paused=True)
+        self._clear = False
+        self._general().pause_writing()  # it has to know, should it be asked to write
+        self._connection.writing(paused=True, now=self._monotonic())
 
     def resume_writing(self) -> None:
-        self._writing(paused=False)
-
-    def _writing(self, *, paused: bool) -> None:
-        if self.connection is None:
-            return
-        self._clear = False
-        if self._http is None:  # it has to know, should it be asked to write
-            self._http = self._server.connect(self.connection)
-        if paused:
-            self._http.pause_writing()
-        else:
-            self._http.resume_writing()
-        self.connection.writing(paused=paused, now=self._monotonic())
+        self._general().resume_writing()
+        self._connection.writing(paused=False, now=self._monotonic())
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self.connection is None:
-            self._connections.forget_refused(self._transport)
-            return
         if self._http is not None:
             self._http.connection_lost(exc)
-        self._connections.remove(self.connection)
+        self._connection.lost()

@@ -7,17 +7,16 @@ ours is left.
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from broker.api.accounts import AccountRoutes
 from broker.api.audit import Audit, Refusal
 from broker.api.connection import Connections
-from broker.api.front import Front
 from broker.api.hot import HotPath
 from broker.api.limits import Limits
+from broker.api.lobby import Lobby
 from broker.api.routes import Dispatcher, Router, table
 from broker.api.server import HttpServer
 from broker.api.shelter import Shelter
@@ -33,13 +32,11 @@ if TYPE_CHECKING:
     from broker.core.access import Peer
     from broker.ports import Events
 
-ACCEPT_TURNS = 5  # of the loop, in which a connection that was accepted becomes one of ours (asyncio takes 3)
 SETTLE_SECONDS = 0.05  # in which a request already in the socket's buffer is read
 FIRST_REQUEST_SECONDS = 1.0  # for a connection accepted just before the stop
 CUT_SECONDS = 1.0
 BOOT_CLOCK: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 WALL_CLOCK: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_REALTIME)
-OURS_TO_UNLINK: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 class Listener:
@@ -84,22 +81,19 @@ class Listener:
             on_bug=on_bug,
         )
         self._server = HttpServer(self._dispatcher, self._limits, on_bug)
-        self._sockets: list[asyncio.Server] = []
+        self.lobby = Lobby(self._loop, self.connections, self._hot, server=self._server, shelter=self._shelter)
 
     def _limited(self, peer: Peer, refusal: RequestRefused) -> None:
         told = Refusal("", "", str(refusal.code), refusal.message)
         self.audit.limited(peer, self._loop.time(), told)
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to accept."""
-        for endpoint in self._endpoints:
-            self._sockets.append(
-                await self._loop.create_unix_server(self._front, sock=endpoint.socket, backlog=1024, **OURS_TO_UNLINK)
-            )
+        self.lobby.open([endpoint.socket for endpoint in self._endpoints])
 
     async def stop(self) -> None:
         """Stop accepting, answer what was asked, end the watches, close; bounded by Limits.stop_seconds."""
-        await self._stop_accepting()
+        self.lobby.accept_no_more()
         for endpoint in self._endpoints:
             endpoint.release()
         self._hot.open = False
@@ -116,24 +110,10 @@ class Listener:
         self.connections.abort_all()
         await self._shelter.drain(CUT_SECONDS)
         await asyncio.wait({drained}, timeout=CUT_SECONDS)
+        self.lobby.close()
         if self._timer is not None:
             self._timer.cancel()
         self.audit.flush()
-
-    async def _stop_accepting(self) -> None:
-        """Accept no more, and close the servers only when what was accepted is ours: close() would drop it."""
-        for endpoint in self._endpoints:
-            if endpoint.socket.fileno() >= 0:
-                self._loop.remove_reader(endpoint.socket)
-        await self._turns(ACCEPT_TURNS)
-        for server in self._sockets:
-            server.close()
-
-    async def _turns(self, count: int) -> None:
-        for _ in range(count):
-            turn = self._loop.create_future()
-            self._loop.call_soon(turn.set_result, None)
-            await turn
 
     def _close_idle(self, *, asked_before: bool) -> None:
         """Close the connections that ask for nothing; those that never did get a moment more."""
@@ -147,9 +127,6 @@ class Listener:
         for connection in self.connections:
             if connection.in_flight is not None:
                 connection.in_flight.cancel()
-
-    def _front(self) -> Front:
-        return Front(self.connections, self._hot, self._server, self._loop.time)
 
     def _wake(self) -> None:
         """Tick from now on, for as long as there is something to look at: an idle broker sleeps."""

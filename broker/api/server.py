@@ -16,6 +16,7 @@ from broker.api.representation import SERVER_NAME
 from broker.errors import BrokerError, Code, Remedy
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     from broker.api.connection import Connection
@@ -129,8 +130,8 @@ class HttpServer(web.Server):
             "lingering_time": 0,  # on a Unix socket the answer is read although we closed
         }
 
-    def connect(self, connection: Connection) -> HttpConnection:
+    def connect(self, connection: Connection, transport: asyncio.Transport) -> HttpConnection:
         """The general machinery for a connection that needs it."""
         http = HttpConnection(self, connection, self._on_bug, loop=self._loop, **self._settings)
-        http.connection_made(connection.transport)
+        http.connection_made(transport)
         return http

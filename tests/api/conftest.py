@@ -76,7 +76,7 @@ async def serving(folder: Path, limits: Limits | None = None) -> AsyncIterator[B
     backend, events, bugs = FakeBackend(), Recorder(), []  # type: ignore[var-annotated]
     endpoint = bind_socket(SocketConfig(path=path, mode=0o600))
     listener = Listener(backend, [endpoint], events=events, on_bug=bugs.append, limits=limits)
-    await listener.start()
+    listener.start()
     connector = aiohttp.UnixConnector(path=os.fspath(path), limit=0)
     try:
         async with aiohttp.ClientSession(connector=connector) as session:

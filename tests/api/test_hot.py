@@ -6,6 +6,7 @@ import asyncio
 import math
 import re
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
@@ -25,8 +26,6 @@ from tests.api.fake_backend import STRANGER, FakeBackend, ticket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from broker.api.front import Front
 
 BOOT_SECONDS = 1000.0
 PLAIN = b"GET /v1/tickets/front-door HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -60,36 +59,31 @@ PIECES = (
 )
 
 
-class Wire(asyncio.Transport):
-    """A transport that keeps what is written; its socket is real, so that the peer is."""
+class Talk:
+    """A client's end of a connection that is in the lobby."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__({"socket": sock})
-        self.written = b""
+    def __init__(self, side: Side) -> None:
+        ours, self._theirs = socket.socketpair()
+        self._theirs.setblocking(False)
+        side.sockets.append(self._theirs)
+        side.listener.lobby.enter(ours)
         self.closed = False
-        self.front: Front | None = None
 
-    def write(self, data: Any) -> None:
-        if not self.closed:
-            self.written += bytes(data)
+    async def say(self, chunk: bytes) -> bytes:
+        """Send this alone; what is answered."""
+        with suppress(BrokenPipeError):
+            self._theirs.send(chunk)
+        await settle()
+        answered = b""
+        with suppress(BlockingIOError):
+            while data := self._theirs.recv(65536):
+                answered += data
+            self.closed = True
+        return re.sub(rb"\r\nDate: [^\r]*", b"", answered)
 
-    def writelines(self, list_of_data: Any) -> None:
-        self.write(b"".join(list_of_data))
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        if not self.closed and self.front is not None:
-            asyncio.get_running_loop().call_soon(self.front.connection_lost, None)
-        self.closed = True
-
-    def abort(self) -> None:
-        self.close()
-
-    def write_eof(self) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
+    async def hang_up(self) -> None:
+        self._theirs.close()
+        await settle()
 
 
 @dataclass
@@ -106,20 +100,13 @@ class Side:
 
     async def talk(self, chunks: list[bytes]) -> tuple[bytes, bool]:
         """What is answered to these chunks, each received alone, and whether the connection was closed."""
-        ours, theirs = socket.socketpair()
-        self.sockets += [ours, theirs]
-        wire, front = Wire(ours), self.listener._front()
-        wire.front = front
-        front.connection_made(wire)
+        talk, answered = Talk(self), b""
         for chunk in chunks:
-            if wire.closed:
-                break
-            front.data_received(chunk)
-            await settle()
-        closed = wire.closed
-        wire.close()
-        await settle()
-        return re.sub(rb"\r\nDate: [^\r]*", b"", wire.written), closed
+            if not talk.closed:
+                answered += await talk.say(chunk)
+        closed = talk.closed
+        await talk.hang_up()
+        return answered, closed
 
 
 async def settle() -> None:
@@ -140,6 +127,7 @@ def a_side(*, hot: bool, limits: Limits | None = None) -> Side:
     side.listener = Listener(
         backend, [], events=events, on_bug=side.bugs.append, limits=limits, boot=lambda: side.boot[0]
     )
+    side.listener.start()
     return side
 
 
@@ -220,19 +208,14 @@ async def test_a_change_ends_it_even_within_a_connection(change: Any, sides: lis
     fast, slow = await taught(a_side(hot=True)), a_side(hot=False)
     sides += [fast, slow]
     before = asked(fast)
-    fast.sockets += socket.socketpair()
-    wire, front = Wire(fast.sockets[-1]), fast.listener._front()
-    front.connection_made(wire)
-    front.data_received(PLAIN)
-    assert wire.written.startswith(b"HTTP/1.1 200 OK")
+    talk = Talk(fast)
+    assert (await talk.say(PLAIN)).startswith(b"HTTP/1.1 200 OK")
     change(fast)
     change(slow)
     fast.backend.ready = None
-    wire.written = b""
-    front.data_received(PLAIN)
-    await settle()
     expected, _ = await slow.talk([PLAIN])
-    assert re.sub(rb"\r\nDate: [^\r]*", b"", wire.written) == expected
+    assert await talk.say(PLAIN) == expected
+    await talk.hang_up()
     assert asked(fast) + sum(e == "request.refused" for e, _ in fast.events.events) > before
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from broker.api.front import Front
 from broker.api.limits import Limits
 from tests.api.conftest import Broker, serving
 
@@ -51,6 +52,7 @@ async def test_a_watcher_alone_wakes_nobody_and_is_looked_after_when_it_stops_re
         await sleeps(broker)
         assert len(broker.listener.connections) == 1
         for connection in broker.listener.connections:
+            assert isinstance(connection.front, Front)
             connection.front.pause_writing()
         assert ticks(broker)
         writer.close()

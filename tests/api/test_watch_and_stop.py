@@ -146,7 +146,10 @@ async def test_what_was_accepted_in_whichever_turn_before_the_stop_is_answered(f
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         client.connect(str(broker.path))
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        await broker.listener._turns(turns)
+        for _ in range(turns):
+            turn = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(turn.set_result, None)
+            await turn
         await broker.listener.stop()
         client.setblocking(False)
         answered = _answer(client)

@@ -40,9 +40,11 @@ def main() -> int:
     lines: list[str] = []
     for name in wanted.parts or PARTS:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            lines += ["", *PARTS[name](Path(folder))]
+            told = ["", *PARTS[name](Path(folder))]
+        print(*told, sep="\n", flush=True)
+        lines += told
     text = "\n".join([*HEAD, machine(), *lines, ""])
-    print(text)
+    print("", machine(), sep="\n")
     if wanted.chapter is not None:
         wanted.chapter.write_text(text)
     return int("MISSED" in text)
