@@ -58,6 +58,7 @@ class Connection:
         "whole",
         "whole_answered",
         "writing_paused",
+        "written",
     )
 
     def __init__(self, connections: Connections, identity: Identity, share: Share, seat: Seat, now: float) -> None:
@@ -74,6 +75,7 @@ class Connection:
         self.caller: Caller | None = None
         self.whole: bytes | None = None
         self.whole_answered = False
+        self.written = False
         self.in_a_row = 0
         self.unfinished = False
         self.deadline = now + connections.limits.idle_seconds
@@ -112,7 +114,8 @@ class Connection:
             self.deadline = min(self.deadline, now + self._all.limits.header_seconds)
 
     def begin(self, task: asyncio.Task[object] | None) -> None:
-        """A request is being worked on."""
+        """A request is being worked on; `written` is set when its answer, after which others may come, is out."""
+        self.written = False
         self.in_flight = task
         self.unfinished = False
         self.in_a_row += 1

@@ -69,7 +69,7 @@ class Front(asyncio.BufferedProtocol):
         connection = self._connection
         if (self._clear or self._is_clear(connection)) and self._hot.answer(connection, data):
             return
-        between = self._clear or connection.whole_answered  # two requests, although aiohttp may still end the first
+        between = self._clear or connection.whole_answered  # of two requests, although the first may not be written
         connection.received(self._monotonic(), data if between else None)
         self._clear = False
         self._general().data_received(data)
@@ -95,7 +95,7 @@ class Front(asyncio.BufferedProtocol):
 
     def _is_clear(self, connection: Connection) -> bool:
         """Whether aiohttp has answered all that it was given, and the client reads the answers."""
-        self._clear = connection.whole_answered and not self.busy and not connection.writing_paused
+        self._clear = connection.whole_answered and connection.written and not connection.writing_paused
         return self._clear
 
     def eof_received(self) -> bool | None:

@@ -110,6 +110,14 @@ class HttpConnection(QuietConnection):
             self.connection.limited(MALFORMED)
         return super().handle_error(request, status, exc, message)
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Any:
+        """Write the answer to its end; aiohttp takes a turn of the loop longer to wait for the next request."""
+        finished = await super().finish_response(request, resp, start_time)
+        self.connection.written = bool(resp.keep_alive)
+        return finished
+
 
 class HttpServer(web.Server):
     """Makes aiohttp's half of connections."""
