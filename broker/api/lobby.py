@@ -131,7 +131,7 @@ class Lobby:
         del self._seats[seat.fd]
         self._epoll.unregister(seat.fd)
         front = Front(connection, seat, data, hot=self._hot, server=self._server, monotonic=self._loop.time)
-        connection.front = front
+        connection.front, seat.connection = front, None
         self._shelter.start(self._move(connection, front, seat.sock))
 
     async def _move(self, connection: Connection, front: Front, sock: socket.socket) -> None:
