@@ -32,10 +32,10 @@ _LONG = re.compile(r"[A-Za-z0-9_\-+/=.~%]{24,}|(?=[A-Za-z_\-]*\d)[A-Za-z0-9_\-]{
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """Status, headers (names in lower case) and the whole body (it may hold tokens, so it is not printed)."""
+    """Status, headers (names in lower case) and the whole body; what may repeat a token is not printed."""
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     url: str = field(default="", repr=False)
 

@@ -49,7 +49,7 @@ class PendingLogin:
     the code. `flow` is what the provider's adapter needs to finish; nobody else looks into it.
     """
 
-    authorization_url: str
+    authorization_url: str = field(repr=False)  # it carries state and nonce
     redirect_uri: str
     state: Secret
     nonce: Secret | None = None

@@ -99,11 +99,15 @@ format = "json"
         """Write the configuration (anew)."""
         self.config.write_text(self._head + text)
 
+    def command(self) -> list[str | Path]:
+        """What is run."""
+        return [sys.executable, "-m", "broker", "serve", "--config", self.config]
+
     def start(self) -> Self:
         """Start the process, not waiting for anything."""
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "broker", "serve", "--config", str(self.config)],
+                self.command(),
                 env=self.environ,
                 stdout=errors,
                 stderr=errors,
