@@ -37,7 +37,7 @@ class Installation:
     credentials: tuple[str, ...] = (STATE_KEY, *SAMPLE_CREDENTIALS)
     groups: tuple[tuple[Path, str], ...] = ()
     systemd_version: int = OLDEST_SYSTEMD
-    kernel: tuple[int, int] = (6, 5)
+    kernel: tuple[int, int] = (6, 13)
     watchdog_seconds: int = 30
     of_user: bool = False
 

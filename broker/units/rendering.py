@@ -1,6 +1,6 @@
 """Templates to unit files: marked lines are kept where they apply, names in braces filled in.
 
-A line may begin with marks: `@254 ` (systemd of that version or later), `@kernel-6.5 `, `@system `, `@user `. Pure.
+A line may begin with marks: `@254 ` (systemd of that version or later), `@kernel-6.13 `, `@system `, `@user `. Pure.
 The one invariant: what is rendered depends on the Installation alone, so the same one gives the same bytes.
 """
 

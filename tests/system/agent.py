@@ -2,6 +2,7 @@
 
 agent.py cloud DIRECTORY PORT       the sandbox's cloud, until told to stop (sd_notify when it listens)
 agent.py login DIRECTORY            log in to account `home` over the broker's socket
+agent.py kills COUNT                SIGKILL the service COUNT times; JSON: seconds to an answer, and without a core
 agent.py load CLIENTS KIND          CLIENTS threads on `new` or `kept` connections until stdin ends; JSON on stdout
 """
 
@@ -14,6 +15,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -41,6 +43,8 @@ def main(words: list[str]) -> None:
             usurp()
         case ["cling"]:
             cling()
+        case ["kills", count]:
+            print(json.dumps(kills(int(count))))
         case ["load", clients, kind]:
             load(int(clients), kept=kind == "kept")
         case _:
@@ -112,6 +116,35 @@ def rest(channel: socket.socket) -> str:
     return b"".join(pieces).decode()
 
 
+def kills(count: int) -> list[tuple[float, float]]:
+    """SIGKILL the service so often; seconds from each kill to the next answer, and what of it the new one had no core.
+
+    The kernel keeps what connects after a kill until the new process accepts it.
+    """
+    client = Loader(threading.Event(), kept=False)
+    spans = []
+    pid = running()
+    for _ in range(count):
+        os.kill(pid, signal.SIGKILL)
+        begun = time.monotonic()
+        while client.ask() != "200":
+            pass  # cut together with the old process; what connects next waits for the new one
+        took = time.monotonic() - begun
+        pid = running()
+        waited = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+        spans.append((took, waited))
+    return spans
+
+
+def running() -> int:
+    """Wait until the service is READY; its process."""
+    show = ["systemctl", "show", "--value", "-p", "ActiveState", "-p", "MainPID", "eliot-broker.service"]
+    while True:
+        told = subprocess.run(show, check=True, capture_output=True, text=True).stdout.split()
+        if "active" in told:
+            return next(int(word) for word in told if word.isdigit())
+
+
 class Loader(threading.Thread):
     """One client that asks again and again; `answers` are (when it asked, seconds, outcome)."""
 
@@ -125,11 +158,12 @@ class Loader(threading.Thread):
     def run(self) -> None:
         while not self._over.is_set():
             begun = time.monotonic()
-            outcome = self._ask()
+            outcome = self.ask()
             self.answers.append((begun, time.monotonic() - begun, outcome))
             self._over.wait(PAUSE_SECONDS)
 
-    def _ask(self) -> str:
+    def ask(self) -> str:
+        """Ask once; the status, or how it ended without an answer."""
         fresh = self._channel is None
         try:
             if self._channel is None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.sandbox import credentials
-from tests.system.lab import SERVICE, Lab, LabError
+from tests.system.lab import ROOT, SERVICE, Lab, LabError
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
@@ -54,16 +54,28 @@ ExecStart=/opt/eliot-broker/current/bin/python /srv/lab/agent.py cloud /srv/clou
 
 
 def build_wheels(directory: Path) -> Path:
-    """Wheels of what the broker needs and of what builds it, at the versions of .ci/constraints.txt."""
-    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "-w", str(directory)]
+    """Wheels of what the broker needs and of what builds it, at the versions of .ci/constraints.txt.
+
+    For the Python that the lab has, which may be another one than ours.
+    """
     source = copy_of_checkout(directory / "source", version=None)
-    subprocess.run(
-        [*pip, "-c", str(CHECKOUT / ".ci/constraints.txt"), str(source), "setuptools>=77"],
-        check=True,
-        cwd=directory,
-        capture_output=True,
-    )
+    _pip("wheel", "-w", directory, "--no-deps", source)
+    own = next(directory.glob("eliot_broker-*.whl"))
+    only = ["--only-binary", ":all:", "--python-version", python_version()]
+    _pip("download", "-d", directory, "-c", CHECKOUT / ".ci/constraints.txt", *only, own, "setuptools>=77")
     return directory
+
+
+def _pip(command: str, *words: str | Path) -> None:
+    words = ("-q", "--disable-pip-version-check", *words)
+    subprocess.run([sys.executable, "-m", "pip", command, *words], check=True, cwd="/", capture_output=True)
+
+
+def python_version() -> str:
+    """Which Python the lab has, say 3.11."""
+    tell = "import sys; print(*sys.version_info[:2], sep='.')"
+    told = subprocess.run(["chroot", ROOT, "/usr/bin/python3", "-c", tell], check=True, capture_output=True, text=True)
+    return told.stdout.strip()
 
 
 def copy_of_checkout(target: Path, *, version: str | None) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.system.broker_lab import BrokerLab, build_wheels, install_broker
+from tests.system.lab import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +34,10 @@ def _missing() -> str | None:
         return "needs root: it boots a systemd in namespaces"
     if shutil.which("systemctl") is None:
         return "needs a machine with systemd"
-    ready = subprocess.run(["/usr/bin/python3", "-c", "import venv, ensurepip"], capture_output=True, check=False)
-    return "needs /usr/bin/python3 with venv (apt-get install python3-venv)" if ready.returncode else None
+    ready = ["chroot", str(ROOT), "/usr/bin/python3", "-c", "import venv, ensurepip"]
+    if subprocess.run(ready, capture_output=True, check=False).returncode:
+        return "needs /usr/bin/python3 with venv (apt-get install python3-venv)"
+    return None
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ AGENT = "/opt/eliot-broker/current/bin/python /srv/lab/agent.py"
 SOCKET = "/run/eliot-broker/broker.sock"
 SERVICE = "eliot-broker.service"
 COMMAND_SECONDS = 240  # a hundred restarts on a busy machine
+ROOT = Path(os.environ.get("ELIOT_LAB_ROOT", "/"))  # another system's files, for its systemd: `make system-257`
 
 
 class LabError(AssertionError):
@@ -31,7 +32,7 @@ class LabError(AssertionError):
 
 @dataclass
 class Lab:
-    """One booted systemd; `environment` are variables of every command run in it."""
+    """One booted systemd, under a name of this process's own; `environment` are variables of every command in it."""
 
     name: str
     binds: tuple[str, ...] = ()
@@ -39,9 +40,13 @@ class Lab:
     ttl_seconds: int = 900
     environment: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.name = f"{self.name}-{os.getpid()}"
+
     def start(self) -> None:
         """Boot it. Raises: LabError."""
-        words: list[str | Path] = [SDLAB, "start", "-n", self.name, *(["--host-net"] if self.host_net else [])]
+        words: list[str | Path] = [SDLAB, "start", "-n", self.name, "-r", ROOT]
+        words += ["--host-net"] if self.host_net else []
         words += [word for bind in self.binds for word in ("-b", bind)]
         _run([*words, "--ttl", str(self.ttl_seconds)], env=os.environ | self.environment)
 

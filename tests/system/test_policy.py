@@ -27,6 +27,16 @@ def test_a_ticket_is_for_the_unit_that_is_allowed_and_for_no_other(lab: BrokerLa
     assert asked_by(lab, "sip-gateway-2.service") == "403"
 
 
+def test_a_ticket_is_for_the_user_that_is_allowed_and_for_no_other(lab: BrokerLab) -> None:
+    """The sandbox leaves the users' own ids as they are: with PrivateUsers= every peer would be nobody."""
+    lab.add_user("alice", "eliot-broker")
+    lab.add_user("carol", "eliot-broker")
+    lab.write("/etc/eliot-broker/broker.toml", CONFIG + 'allow = ["user:alice"]\n')
+    lab.sh(f"systemctl reload {SERVICE}")
+    assert lab.get("/v1/tickets/front-door", user="alice")[0] == 200
+    assert lab.get("/v1/tickets/front-door", user="carol")[0] == 403
+
+
 def test_the_socket_is_open_to_its_group_alone(lab: BrokerLab) -> None:
     lab.add_user("alice", "eliot-broker")
     lab.add_user("bob", "nogroup")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import statistics
 from typing import TYPE_CHECKING, Any
 
 from tests.system.broker_lab import copy_of_checkout
@@ -15,19 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.system.broker_lab import BrokerLab
-
-KILL = f"""
-for i in $(seq 20); do
-  before=$(systemctl show -P MainPID {SERVICE})
-  kill -KILL "$before"
-  for j in $(seq 250); do
-    sleep 0.02
-    now=$(systemctl show -P MainPID,ActiveState {SERVICE} | paste -sd' ')
-    case $now in "$before "*) ;; *" active") break ;; esac
-  done
-  sleep 0.05
-done
-"""
 
 
 def under_load(lab: BrokerLab, kinds: dict[str, int], work: Callable[[], object]) -> dict[str, dict[str, Any]]:
@@ -54,15 +39,14 @@ def test_a_hundred_restarts_lose_no_request(lab: BrokerLab) -> None:
 
 def test_twenty_kills_lose_only_what_was_accepted_and_the_next_answer_comes_within_a_second(lab: BrokerLab) -> None:
     before = int(lab.show(SERVICE, "NRestarts")["NRestarts"])
-    seen = under_load(lab, {"new": 8}, lambda: lab.sh(KILL))["new"]
+    spans: list[tuple[float, float]] = []
+    seen = under_load(lab, {"new": 8}, lambda: spans.extend(json.loads(lab.agent("kills 20"))))["new"]
     assert int(lab.show(SERVICE, "NRestarts")["NRestarts"]) == before + 20
     lost = {outcome: count for outcome, count in seen["outcomes"].items() if outcome != "200"}
     assert all(outcome.startswith("cut") for outcome in lost), lost
     assert sum(lost.values()) <= 20 * 8, "at most what the eight had open at each kill"
-    gaps = seen["gaps_seconds"]
-    share = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # 1.0: nobody waits for a core
-    assert statistics.median(gaps) < 1.0 * share
-    assert gaps[0] < 3.0 * share
+    assert len(spans) == 20
+    assert max(took - waited for took, waited in spans) <= 1.0, spans
     assert lab.get("/readyz")[0] == 200
 
 

@@ -40,13 +40,14 @@ def test_the_repository_ships_what_is_rendered_for_the_standard_place(path: str)
 
 
 def test_a_directive_of_a_later_systemd_is_left_out_of_an_earlier_one() -> None:
-    assert "RestartSteps=" not in render(STANDARD)[SERVICE]
-    assert "\nRestartSteps=10\n" in render(replace(STANDARD, systemd_version=254))[SERVICE]
+    assert "RestartMode=" not in render(STANDARD)[SERVICE]
+    assert "\nRestartMode=direct\n" in render(replace(STANDARD, systemd_version=254))[SERVICE]
 
 
 def test_other_users_processes_are_hidden_only_where_a_unit_is_found_without_them() -> None:
     assert "ProtectProc=invisible" in render(STANDARD)[SERVICE]
-    assert "ProtectProc=" not in render(replace(STANDARD, kernel=(6, 1)))[SERVICE]
+    for kernel in ((6, 1), (6, 12)):  # Debian 12's and 13's own
+        assert "ProtectProc=" not in render(replace(STANDARD, kernel=kernel))[SERVICE]
 
 
 def test_no_mark_and_no_brace_is_left_over() -> None:
