@@ -19,7 +19,7 @@ from broker.services import fleet
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from broker.config import AccountConfig, Config
+    from broker.config import AccountConfig, Config, TicketConfig
     from broker.ports import Clock, Disk, Events
 
 
@@ -97,6 +97,8 @@ def set_fleet(
 
 def set_tickets(accounts: Mapping[str, fleet.Account], config: Config, around: fleet.Surroundings) -> None:
     """Give every account the tickets that the configuration says."""
+    of_account: dict[str, list[TicketConfig]] = {name: [] for name in accounts}
+    for ticket in config.tickets.values():
+        of_account[ticket.account].append(ticket)
     for name, account in accounts.items():
-        own = [ticket for ticket in config.tickets.values() if ticket.account == name]
-        fleet.set_tickets(account, own, around)
+        fleet.set_tickets(account, of_account[name], around)

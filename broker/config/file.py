@@ -59,7 +59,7 @@ T = TypeVar("T")
 
 __all__ = ["find_config_file", "read_config"]
 
-LARGEST_FILE_BYTES = 1_048_576
+LARGEST_FILE_BYTES = 8 * 1024 * 1024  # ten thousand tickets take 2
 LONGEST_SOCKET_PATH_BYTES = 107  # unix(7): sun_path has 108 with the NUL at its end
 
 

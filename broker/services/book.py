@@ -1,71 +1,35 @@
-"""The book of one account: the ledger of its calls and the tickets it holds, in one sealed document.
+"""The book of one account: the ledger of its calls and the tickets it holds, in sealed documents.
 
-Knows the store and the worker, no cloud. Saves are committed in groups: many changes, one write; a page that did not
-change is not encoded again. The one invariant: `commit` returns when everything changed before it is on disk, or the
-trouble is known.
+Knows the store and the worker, no cloud. The first document has the ledger and the first LEAF_PAGES tickets, each
+further one as many tickets more, so that a save does not grow with the tickets. Saves are committed in groups: many
+changes, one write; a page that did not change is not encoded again. The one invariant: `commit` returns when
+everything changed before it is on disk, or the trouble is known.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+import re
+import threading
 from typing import TYPE_CHECKING, Any
 
-from broker.core.demand import Demand, demand_of
 from broker.core.quota import Ledger
-from broker.core.secret import Secret
 from broker.core.session import Mark
 from broker.errors import StoreDamaged, StoreError, StoreUnavailable
 from broker.services.breath import SLICE, breathe
-from broker.services.documents import (
-    dump,
-    failure_of,
-    failure_to,
-    instant_of,
-    instant_to,
-    life_of,
-    life_to,
-    load,
-    span_of,
-    span_to,
-)
+from broker.services.documents import dump, failure_of, failure_to, instant_of, instant_to, load, span_of, span_to
+from broker.services.page import Page, page_of, page_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from broker.core.failure import Failure
-    from broker.core.instant import Instant, Lifetime
+    from broker.core.instant import Instant
     from broker.ports import Events, Store, Worker
 
 SENDERS = 256  # different ones remembered, so that equal ones are kept once
-
-
-@dataclass(frozen=True, slots=True)
-class HeldTicket:
-    """A ticket in hand."""
-
-    ticket: Secret
-    life: Lifetime
-    generation: int
-    sender: Mapping[str, object]
-
-
-@dataclass(slots=True)
-class Page:
-    """What the book keeps of one ticket: those in hand, oldest first, and what is remembered about it.
-
-    Who changes something says so to the book: `book.change(name)`.
-    `binding` is a digest of account, plant and device: tickets of another door are not taken over.
-    """
-
-    binding: str
-    held: tuple[HeldTicket, ...] = ()
-    generation: int = 0
-    failure: Failure | None = None
-    life_seconds: float | None = None
-    demand: Demand | None = None
-    text: str | None = None  # as it stands in the document; None since it changed
+LEAF_PAGES = 128  # tickets a document: some 130 kB, sealed and written in a millisecond
 
 
 class Book:
@@ -74,7 +38,6 @@ class Book:
     def __init__(
         self, account: str, *, store: Store, worker: Worker, now: Callable[[], Instant], events: Events
     ) -> None:
-        self.document = f"tickets-{account}"
         self.ledger = Ledger(now())
         self.failure: Failure | None = None
         self.pages: dict[str, Page] = {}
@@ -82,15 +45,21 @@ class Book:
         self.saved: Instant | None = None
         self.login_mark: Mark | None = None  # as the document had it
         self.mark_login: Callable[[], Mark | None] = lambda: None
+        self._account = account
         self._store = store
         self._worker = worker
         self._now = now
         self._events = events
         self._changes = 0
-        self._dirty: dict[str, None] = {}
-        self._senders: dict[str, Mapping[str, object]] = {}
         self._written = 0
+        self._leaves: list[dict[str, Page]] = [{}]
+        self._leaf_of: dict[str, int] = {}
+        self._dirty: dict[str, None] = {}  # pages to be encoded
+        self._dirty_leaves: set[int] = set()  # documents to be written
+        self._senders: dict[str, Mapping[str, object]] = {}
         self._lock = asyncio.Lock()
+        self._saving = threading.Lock()
+        self._saved_last = 0
         self._read_only = False
 
     @property
@@ -98,24 +67,87 @@ class Book:
         """Whether the disk does not know everything yet."""
         return self._written < self._changes
 
+    # reading
+
     def open(self) -> None:
-        """Read the document. Blocking. A damaged one was set aside and the book begins anew; calls made are unknown."""
+        """Read the documents. Blocking. A damaged one was set aside and begins anew; calls made are unknown then."""
         try:
-            content = self._store.load(self.document)
-            if content is not None:
-                self._decode(load(content))
-        except StoreDamaged as error:
-            self._events.emit("store.damaged", document=self.document, detail=error.message)
+            for leaf in (0, *self._further_leaves()):
+                self._open_leaf(leaf)
         except StoreUnavailable as error:
             self.trouble = error
             self._read_only = True
-            self._events.emit("store.unavailable", document=self.document, detail=error.message)
+            self._events.emit("store.unavailable", document=self._document(0), detail=error.message)
+            return
+        self._spread()
+
+    def _further_leaves(self) -> list[int]:
+        ours = re.compile(rf"tickets([1-9][0-9]*)-{re.escape(self._account)}")
+        return sorted(int(found[1]) for found in map(ours.fullmatch, self._store.names()) if found)
+
+    def _document(self, leaf: int) -> str:
+        """`tickets-NAME`, then `tickets1-NAME` and so on."""
+        return f"tickets{leaf or ''}-{self._account}"
+
+    def _open_leaf(self, leaf: int) -> None:
+        self._leaves += [{} for _ in range(leaf + 1 - len(self._leaves))]
+        try:
+            content = self._store.load(self._document(leaf))
+            if content is not None:
+                self._decode(leaf, load(content))
+        except StoreDamaged as error:
+            self._events.emit("store.damaged", document=self._document(leaf), detail=error.message)
+
+    def _decode(self, leaf: int, data: dict[str, Any]) -> None:
+        try:
+            if leaf == 0:
+                self._decode_head(data)
+            pages = {name: page_of(page) for name, page in data["pages"].items()}
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise StoreDamaged(f"book of tickets: not understood ({type(error).__name__})") from None
+        for name, page in pages.items():
+            page.text = page_text(name, page)
+            self._put(name, page, leaf)
+
+    def _decode_head(self, data: dict[str, Any]) -> None:
+        self.saved = instant_of(data["saved"])
+        mark = data["login"]
+        self.login_mark = None if mark is None else Mark(str(mark[0]), int(mark[1]))
+        self.ledger = _ledger_of(data["ledger"])
+        self.failure = failure_of(data["failure"])
+
+    def _put(self, name: str, page: Page, leaf: int) -> None:
+        """The page stands in this document; a copy in an earlier one was left by a move that a crash interrupted."""
+        before = self._leaf_of.get(name)
+        if before is not None and before != leaf:
+            del self._leaves[before][name]
+            self._dirty_leaves.add(before)
+        self.pages[name] = self._leaves[leaf][name] = page
+        self._leaf_of[name] = leaf
+
+    def _spread(self) -> None:
+        """Earlier versions kept all tickets in the first document: those beyond its measure move on."""
+        for name in list(self._leaves[0])[LEAF_PAGES:]:
+            leaf = self._leaf_with_room()
+            self._put(name, self.pages[name], leaf)
+            self._dirty_leaves.add(leaf)
+            self._changes += 1
+
+    def _leaf_with_room(self) -> int:
+        leaf = next((leaf for leaf, pages in enumerate(self._leaves) if len(pages) < LEAF_PAGES), len(self._leaves))
+        if leaf == len(self._leaves):
+            self._leaves.append({})
+        return leaf
+
+    # what changes
 
     def page(self, name: str, binding: str) -> Page:
         """The page of a ticket, a new one where there is none for this binding (generations go on)."""
         page = self.pages.get(name)
         if page is None or page.binding != binding:
-            page = self.pages[name] = Page(binding, generation=0 if page is None else page.generation)
+            leaf = self._leaf_of[name] if page is not None else self._leaf_with_room()
+            page = Page(binding, generation=0 if page is None else page.generation)
+            self._put(name, page, leaf)
             self.change(name)
         return page
 
@@ -128,8 +160,11 @@ class Book:
     def change(self, name: str | None = None) -> None:
         """Something changed that the next save takes along; `name`: on the page of this ticket."""
         self._changes += 1
+        self._dirty_leaves.add(0 if name is None else self._leaf_of.get(name, 0))
         if name is not None:
             self._dirty[name] = None
+
+    # saving
 
     async def commit(self, name: str | None = None) -> bool:
         """Save everything changed so far; False where the disk refuses (kept, and tried again at the sweep)."""
@@ -143,21 +178,34 @@ class Book:
     async def _write(self) -> bool:
         if self._read_only:
             return False
-        taken = self._changes
         await self._encode_pages()
-        head, pages = self._encode_head(), [_text_of(page) for page in self.pages.values()]
+        taken, leaves = self._changes, sorted(self._dirty_leaves, reverse=True)  # a page that moves is never in none
+        self._dirty_leaves.clear()
+        contents = [(self._document(leaf), self._head(leaf), self._texts(leaf)) for leaf in leaves]
         try:
-            await self._worker.run(lambda: self._store.save(self.document, _joined(head, pages)))
+            await self._worker.run(lambda: self._save(taken, contents))
+            self._written = taken
         except StoreError as error:
             if self.trouble is None:
-                self._events.emit("store.unavailable", document=self.document, detail=error.message)
+                self._events.emit("store.unavailable", document=self._document(0), detail=error.message)
             self.trouble = error
             return False
+        finally:
+            if self._written < taken:  # refused, or whoever waited was cancelled
+                self._dirty_leaves.update(leaves)
         if self.trouble is not None:
-            self._events.emit("store.recovered", document=self.document)
+            self._events.emit("store.recovered", document=self._document(0))
         self.trouble = None
-        self._written = taken
         return True
+
+    def _save(self, taken: int, contents: list[tuple[str, bytes, list[str]]]) -> None:
+        """In a worker thread. One whose waiter was cancelled may be overtaken by the next, which has all of it."""
+        with self._saving:
+            if taken < self._saved_last:
+                return
+            for document, head, pages in contents:
+                self._store.save(document, _joined(head, pages))
+            self._saved_last = taken
 
     async def _encode_pages(self) -> None:
         """Encode the pages that changed, in slices: others may change more meanwhile."""
@@ -166,12 +214,19 @@ class Book:
             name = next(iter(self._dirty))
             del self._dirty[name]
             if name in self.pages:
-                self.pages[name].text = _page_text(name, self.pages[name])
+                self.pages[name].text = page_text(name, self.pages[name])
             done += 1
             if done % SLICE == 0:
                 await breathe()
 
-    def _encode_head(self) -> bytes:
+    def _texts(self, leaf: int) -> list[str]:
+        texts = [page.text for page in self._leaves[leaf].values()]
+        assert None not in texts, "changed without telling the book"
+        return texts  # type: ignore[return-value]
+
+    def _head(self, leaf: int) -> bytes:
+        if leaf > 0:
+            return dump({})
         mark = self.mark_login()
         return dump(
             {
@@ -181,19 +236,6 @@ class Book:
                 "failure": failure_to(self.failure),
             }
         )
-
-    def _decode(self, data: dict[str, Any]) -> None:
-        try:
-            self.saved = instant_of(data["saved"])
-            mark = data["login"]
-            self.login_mark = None if mark is None else Mark(str(mark[0]), int(mark[1]))
-            self.ledger = _ledger_of(data["ledger"])
-            self.failure = failure_of(data["failure"])
-            self.pages = {name: _page_of(page) for name, page in data["pages"].items()}
-            for name, page in self.pages.items():
-                page.text = _page_text(name, page)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise StoreDamaged(f"book of tickets: not understood ({type(error).__name__})") from None
 
 
 def _ledger_to(ledger: Ledger) -> dict[str, Any]:
@@ -223,34 +265,3 @@ def _ledger_of(value: Any) -> Ledger:
 def _joined(head: bytes, pages: list[str]) -> bytes:
     """The document: the head's fields, and the pages as they were encoded one by one."""
     return b"".join((head[:-1], b',"pages":{', ",".join(pages).encode(), b"}}"))
-
-
-def _text_of(page: Page) -> str:
-    assert page.text is not None, "changed without telling the book"
-    return page.text
-
-
-def _page_text(name: str, page: Page) -> str:
-    return f"{json.dumps(name)}:{json.dumps(_page_to(page), separators=(',', ':'))}"
-
-
-def _page_to(page: Page) -> dict[str, Any]:
-    return {
-        "binding": page.binding,
-        "held": [[held.ticket.reveal(), life_to(held.life), held.generation, dict(held.sender)] for held in page.held],
-        "generation": page.generation,
-        "failure": failure_to(page.failure),
-        "life_seconds": page.life_seconds,
-        "learnt": None if page.demand is None else page.demand.row(),
-    }
-
-
-def _page_of(value: Any) -> Page:
-    return Page(
-        binding=value["binding"],
-        held=tuple(HeldTicket(Secret(t), life_of(life), int(g), sender) for t, life, g, sender in value["held"]),
-        generation=int(value["generation"]),
-        failure=failure_of(value["failure"]),
-        life_seconds=None if value["life_seconds"] is None else float(value["life_seconds"]),
-        demand=demand_of(value["learnt"]) if value["learnt"] else None,
-    )

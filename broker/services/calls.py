@@ -1,7 +1,7 @@
 """The way of one account's calls to the API: counted, spaced, and stopped together where the cause is the account's.
 
-Knows the issuer port, the identity and the book. The one invariant: a call is in the ledger on disk before it is made,
-and no call is made that a stop, a quota or an account-wide failure forbids.
+Knows the issuer port, the identity and the book. The one invariant: where there is a quota, a call is in the ledger on
+disk before it is made, and no call is made that a stop, a quota or an account-wide failure forbids.
 """
 
 from __future__ import annotations
@@ -204,7 +204,8 @@ class Calls:
         if obstacle is not None:
             raise NotCalled(obstacle)
         self.book.ledger = quota.recorded(self.book.ledger, now)
-        await self.book.commit()
+        if self.rule.daily:  # without a quota nothing is lost with a count: it is saved with what the call brings
+            await self.book.commit()
         self.made += 1
         try:
             issued = await self._issuer.issue(ticket.plant_id, ticket.device_id, token.token)

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from broker.core.secret import Secret
     from broker.core.session import HeldToken
     from broker.services.account import Account
-    from broker.services.book import HeldTicket
     from broker.services.counters import Counters
     from broker.services.homes import Homes
     from broker.services.logins import Logins
+    from broker.services.page import HeldTicket
     from broker.services.probe import Prober
     from broker.services.tickets import TicketService
     from broker.services.timekeeper import Timekeeper
 
 Row = dict[str, Any]
-STATUS_LINE_TICKETS = 200  # with more of them, the line that is made at every sweep says only how many
+STATUS_LINE_TICKETS = 50  # with more of them, the line that is made at every sweep says only how many
 
 
 class Desk:

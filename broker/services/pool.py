@@ -14,7 +14,7 @@ from broker.services.tickets import TicketService
 
 if TYPE_CHECKING:
     from broker.core.instant import Instant
-    from broker.services.book import HeldTicket
+    from broker.services.page import HeldTicket
 
 
 class PoolService(TicketService):

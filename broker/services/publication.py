@@ -12,7 +12,7 @@ from broker.errors import StoreError
 
 if TYPE_CHECKING:
     from broker.ports import Events, Publisher, Worker
-    from broker.services.book import HeldTicket
+    from broker.services.page import HeldTicket
 
 UNKNOWN = -1  # a file of an earlier process may be there
 

@@ -17,9 +17,9 @@ from broker.core.freshness import Freshness, Windows, draw, ticket_windows
 from broker.core.instant import Lifetime, Span, lifetime_at_receipt
 from broker.core.plan import Need
 from broker.errors import BrokerError, Code, InvalidResponse, RateLimited, ShortValidity, UpstreamUnavailable
-from broker.services.book import HeldTicket
 from broker.services.calls import NotCalled
 from broker.services.exchange import next_generation
+from broker.services.page import HeldTicket
 from broker.services.publication import Publication
 from broker.services.refreshable import Refreshable
 

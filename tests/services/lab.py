@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from broker.config import TicketConfig
     from broker.core.secret import Secret
-    from broker.services.book import HeldTicket
+    from broker.services.page import HeldTicket
 
 START = 1_795_003_200.0
 

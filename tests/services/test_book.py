@@ -13,7 +13,8 @@ from broker.core.demand import asked
 from broker.core.instant import Instant, Lifetime, Span
 from broker.core.secret import Secret
 from broker.errors import StoreDamaged, StoreUnavailable
-from broker.services.book import Book, HeldTicket
+from broker.services.book import LEAF_PAGES, Book
+from broker.services.page import HeldTicket
 from tests.services.fakes import FakeClock, GatedWorker, InlineWorker, MemoryStore, Recorder
 
 NOW = Instant("boot", 50.0, 1_795_003_200.0)
@@ -165,6 +166,157 @@ def test_a_damaged_document_begins_anew_and_is_told() -> None:
     book.open()
     assert book.pages == {}
     assert events.of("store.damaged")
+
+
+# many tickets: leaves
+
+
+def filled(store: MemoryStore, tickets: int, events: Recorder | None = None) -> Book:
+    book = a_book(store, events=events)
+    book.open()
+    for number in range(tickets):
+        book.page(f"door-{number}", "binding").held = (a_ticket(number + 1, f"jwt-{number}-"),)
+        book.change(f"door-{number}")
+    return book
+
+
+def test_what_a_save_writes_does_not_grow_with_the_tickets() -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        book = filled(store, 20 * LEAF_PAGES)
+        assert await book.commit()
+        assert len(store.documents) == 20
+        largest = max(len(content) for content in store.documents.values())
+        store.saved.clear()
+        for name in (f"door-{15 * LEAF_PAGES}", f"door-{15 * LEAF_PAGES + 1}", "door-3"):
+            book.page(name, "binding").held = ()
+            assert await book.commit(name)
+        assert [name for name, _ in store.saved] == ["tickets15-home", "tickets15-home", "tickets-home"]
+        assert all(len(content) <= largest for _, content in store.saved)
+
+    asyncio.run(main())
+
+
+def test_every_leaf_is_read_again() -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        book = filled(store, 3 * LEAF_PAGES + 1)
+        await book.commit()
+        other = a_book(store)
+        other.open()
+        assert {name: page.held for name, page in other.pages.items()} == {
+            name: page.held for name, page in book.pages.items()
+        }
+        assert not other.unsaved
+
+    asyncio.run(main())
+
+
+def test_names_like_those_of_leaves_are_accounts_of_their_own() -> None:
+    store = MemoryStore()
+    store.documents = dict.fromkeys(("tickets1-home-2", "tickets1-my-home", "tickets01-home"), b"another's")
+    events = Recorder()
+    book = a_book(store, events=events)
+    book.open()
+    assert (book.pages, book.trouble, events.told) == ({}, None, [])
+
+
+async def one_large_document(store: MemoryStore, tickets: int) -> None:
+    """As versions wrote it that knew no leaves."""
+    book = filled(store, tickets)
+    book._leaves = [dict(book.pages)]
+    book._leaf_of, book._dirty_leaves = dict.fromkeys(book.pages, 0), {0}
+    await book.commit()
+    store.documents = {"tickets-home": store.documents["tickets-home"]}
+    store.saved.clear()
+
+
+def test_one_large_document_of_an_earlier_version_is_read_and_divided() -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        await one_large_document(store, 2 * LEAF_PAGES + 5)
+        book = a_book(store)
+        book.open()
+        assert book.unsaved
+        assert await book.commit()
+        assert [name for name, _ in store.saved] == ["tickets2-home", "tickets1-home", "tickets-home"]
+        again = a_book(store)
+        again.open()
+        assert not again.unsaved
+        assert {name: page.held[0].generation for name, page in again.pages.items()} == {
+            f"door-{number}": number + 1 for number in range(2 * LEAF_PAGES + 5)
+        }
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("saves", [0, 1, 2])
+def test_a_crash_while_it_is_divided_loses_no_ticket_and_gives_none_back(saves: int) -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        await one_large_document(store, 2 * LEAF_PAGES + 5)
+        book = a_book(store)
+        book.open()
+        last = f"door-{2 * LEAF_PAGES + 4}"
+        book.pages[last].held = ()  # handed out for good, in the same save
+        before = store.documents["tickets-home"]
+        await book.commit(last)
+        store.documents = {"tickets-home": before} | dict(store.saved[:saves])
+        after = a_book(store)
+        after.open()
+        assert len(after.pages) == 2 * LEAF_PAGES + 5
+        assert (after.pages[last].held == ()) is (saves > 0)
+        assert await after.commit()
+        once = a_book(store)
+        once.open()
+        assert not once.unsaved
+        assert {name: page.held for name, page in once.pages.items()} == {
+            name: page.held for name, page in after.pages.items()
+        }
+
+    asyncio.run(main())
+
+
+def test_a_damaged_leaf_takes_no_other_with_it() -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        await filled(store, 2 * LEAF_PAGES + 5).commit()
+        store.documents["tickets1-home"] = b"{"
+        events = Recorder()
+        book = a_book(store, events=events)
+        book.open()
+        assert [each["document"] for each in events.of("store.damaged")] == ["tickets1-home"]
+        assert len(book.pages) == LEAF_PAGES + 5
+        assert "door-0" in book.pages
+        assert f"door-{2 * LEAF_PAGES + 4}" in book.pages
+
+    asyncio.run(main())
+
+
+def test_what_somebody_wanted_saved_who_did_not_wait_is_in_the_next_save() -> None:
+    async def main() -> None:
+        store, worker = MemoryStore(), GatedWorker()
+        book = filled(store, LEAF_PAGES + 1)
+        book._worker = worker
+        last = f"door-{LEAF_PAGES}"
+        impatient = asyncio.create_task(book.commit(last))  # noqa: TID251
+        while not worker.waiting:  # noqa: ASYNC110
+            await asyncio.sleep(0)  # noqa: TID251
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        late, worker._waiting = list(worker._waiting), type(worker._waiting)()
+        book.pages["door-0"].held = ()
+        commit = asyncio.create_task(book.commit("door-0"))  # noqa: TID251
+        while not commit.done():
+            await asyncio.sleep(0)  # noqa: TID251
+            worker.release()
+        assert commit.result()
+        assert b"jwt-128-" in store.documents["tickets1-home"]
+        late[0]()  # the thread of the first one was slow: what it carries is old
+        assert b"jwt-0-" not in store.documents["tickets-home"]
+
+    asyncio.run(main())
 
 
 def test_equal_senders_are_kept_once() -> None:

@@ -1,0 +1,72 @@
+"""What the book keeps of one ticket, and how it stands in the document.
+
+Knows the core's values, no store. The one invariant: `page_of(json.loads(text))` is the page that `page_text` wrote.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from broker.core.demand import Demand, demand_of
+from broker.core.secret import Secret
+from broker.services.documents import failure_of, failure_to, life_of, life_to
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from broker.core.failure import Failure
+    from broker.core.instant import Lifetime
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTicket:
+    """A ticket in hand."""
+
+    ticket: Secret
+    life: Lifetime
+    generation: int
+    sender: Mapping[str, object]
+
+
+@dataclass(slots=True)
+class Page:
+    """What the book keeps of one ticket: those in hand, oldest first, and what is remembered about it.
+
+    Who changes something says so to the book: `book.change(name)`.
+    `binding` is a digest of account, plant and device: tickets of another door are not taken over.
+    """
+
+    binding: str
+    held: tuple[HeldTicket, ...] = ()
+    generation: int = 0
+    failure: Failure | None = None
+    life_seconds: float | None = None
+    demand: Demand | None = None
+    text: str | None = None  # as it stands in the document; None since it changed
+
+
+def page_text(name: str, page: Page) -> str:
+    """The page as a member of the document's object of pages."""
+    value = {
+        "binding": page.binding,
+        "held": [[held.ticket.reveal(), life_to(held.life), held.generation, dict(held.sender)] for held in page.held],
+        "generation": page.generation,
+        "failure": failure_to(page.failure),
+        "life_seconds": page.life_seconds,
+        "learnt": None if page.demand is None else page.demand.row(),
+    }
+    return f"{json.dumps(name)}:{json.dumps(value, separators=(',', ':'))}"
+
+
+def page_of(value: Any) -> Page:
+    """The reverse. Raises: KeyError, TypeError, ValueError, IndexError."""
+    return Page(
+        binding=value["binding"],
+        held=tuple(HeldTicket(Secret(t), life_of(life), int(g), sender) for t, life, g, sender in value["held"]),
+        generation=int(value["generation"]),
+        failure=failure_of(value["failure"]),
+        life_seconds=None if value["life_seconds"] is None else float(value["life_seconds"]),
+        demand=demand_of(value["learnt"]) if value["learnt"] else None,
+    )
