@@ -15,8 +15,11 @@ from broker.core.freshness import DAY_SECONDS, TICKET_MARGIN, validity_in_force
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from broker.core.instant import Lifetime
+
 BISECTIONS = 30
 CALL_SECONDS = 5.0  # how long a renewal may take before the ticket it replaces is withheld …
+LIFE_TOLERANCE = 0.02  # a life that differs by less from the one observed before is the same
 CALL_SHARE = 0.05  # … but no more than this part of a life
 
 
@@ -67,6 +70,16 @@ class Plan:
 
 
 NOTHING = Plan(1.0, 1.0, 0.0, 0.0, None)
+
+
+def observed_seconds(life: Lifetime, before: float | None) -> float:
+    """The life that the plan counts on: what the ticket claims, unless it comes with less; `before` if it is alike."""
+    seconds = min(life.seconds, life.span.seconds)
+    if life.seconds > 0 and seconds >= life.seconds * (1 - LIFE_TOLERANCE):
+        seconds = life.seconds
+    if before is not None and abs(seconds - before) <= before * LIFE_TOLERANCE:
+        return before
+    return seconds
 
 
 def calls_a_day(needs: Iterable[Need], share: float) -> float:

@@ -52,8 +52,7 @@ class Book:
         self._events = events
         self._changes = 0
         self._written = 0
-        self._leaves: list[dict[str, Page]] = [{}]
-        self._leaf_of: dict[str, int] = {}
+        self._leaves: list[list[Page]] = [[]]
         self._dirty: dict[str, None] = {}  # pages to be encoded
         self._dirty_leaves: set[int] = set()  # documents to be written
         self._senders: dict[str, Mapping[str, object]] = {}
@@ -90,7 +89,7 @@ class Book:
         return f"tickets{leaf or ''}-{self._account}"
 
     def _open_leaf(self, leaf: int) -> None:
-        self._leaves += [{} for _ in range(leaf + 1 - len(self._leaves))]
+        self._leaves += [[] for _ in range(leaf + 1 - len(self._leaves))]
         try:
             content = self._store.load(self._document(leaf))
             if content is not None:
@@ -118,25 +117,26 @@ class Book:
 
     def _put(self, name: str, page: Page, leaf: int) -> None:
         """The page stands in this document; a copy in an earlier one was left by a move that a crash interrupted."""
-        before = self._leaf_of.get(name)
-        if before is not None and before != leaf:
-            del self._leaves[before][name]
-            self._dirty_leaves.add(before)
-        self.pages[name] = self._leaves[leaf][name] = page
-        self._leaf_of[name] = leaf
+        before = self.pages.get(name)
+        if before is not None:
+            self._leaves[before.leaf] = [each for each in self._leaves[before.leaf] if each is not before]
+            self._dirty_leaves.add(before.leaf)
+        self.pages[name], page.leaf = page, leaf
+        self._leaves[leaf].append(page)
 
     def _spread(self) -> None:
         """Earlier versions kept all tickets in the first document: those beyond its measure move on."""
-        for name in list(self._leaves[0])[LEAF_PAGES:]:
-            leaf = self._leaf_with_room()
-            self._put(name, self.pages[name], leaf)
-            self._dirty_leaves.add(leaf)
+        self._leaves[0], surplus = self._leaves[0][:LEAF_PAGES], self._leaves[0][LEAF_PAGES:]
+        for page in surplus:
+            page.leaf = self._leaf_with_room()
+            self._leaves[page.leaf].append(page)
+            self._dirty_leaves.update((0, page.leaf))
             self._changes += 1
 
     def _leaf_with_room(self) -> int:
         leaf = next((leaf for leaf, pages in enumerate(self._leaves) if len(pages) < LEAF_PAGES), len(self._leaves))
         if leaf == len(self._leaves):
-            self._leaves.append({})
+            self._leaves.append([])
         return leaf
 
     # what changes
@@ -145,7 +145,7 @@ class Book:
         """The page of a ticket, a new one where there is none for this binding (generations go on)."""
         page = self.pages.get(name)
         if page is None or page.binding != binding:
-            leaf = self._leaf_of[name] if page is not None else self._leaf_with_room()
+            leaf = page.leaf if page is not None else self._leaf_with_room()
             page = Page(binding, generation=0 if page is None else page.generation)
             self._put(name, page, leaf)
             self.change(name)
@@ -160,8 +160,10 @@ class Book:
     def change(self, name: str | None = None) -> None:
         """Something changed that the next save takes along; `name`: on the page of this ticket."""
         self._changes += 1
-        self._dirty_leaves.add(0 if name is None else self._leaf_of.get(name, 0))
-        if name is not None:
+        if name is None:
+            self._dirty_leaves.add(0)
+        else:
+            self._dirty_leaves.add(self.pages[name].leaf)
             self._dirty[name] = None
 
     # saving
@@ -213,14 +215,13 @@ class Book:
         while self._dirty:
             name = next(iter(self._dirty))
             del self._dirty[name]
-            if name in self.pages:
-                self.pages[name].text = page_text(name, self.pages[name])
+            self.pages[name].text = page_text(name, self.pages[name])
             done += 1
             if done % SLICE == 0:
                 await breathe()
 
     def _texts(self, leaf: int) -> list[str]:
-        texts = [page.text for page in self._leaves[leaf].values()]
+        texts = [page.text for page in self._leaves[leaf]]
         assert None not in texts, "changed without telling the book"
         return texts  # type: ignore[return-value]
 

@@ -73,15 +73,18 @@ class Identity:
         self._damage_told = self._put_back_told = self._troubled = False
         self._reopened: Instant | None = None
         self.token: Refreshable[HeldToken] = Refreshable(
-            f"account {config.name}",
+            self,
             now=timekeeper.now,
             spawn=spawn,
-            obtain=self._refresh,
-            windows=self._windows,
             patience_seconds=PATIENCE_SECONDS,
         )
 
     # what is there
+
+    @property
+    def what(self) -> str:
+        """What callers are told of."""
+        return f"account {self.name}"
 
     @property
     def name(self) -> str:
@@ -248,7 +251,7 @@ class Identity:
         if self.token.failure is not None:
             raise self.token.failure.error(self._timekeeper.now())
 
-    async def _refresh(self) -> None:
+    async def obtain(self) -> None:
         session = self.session
         sent = None if session is None else session.token_to_send()
         if session is None or sent is None:
@@ -343,11 +346,15 @@ class Identity:
     def _token_for_calls(self, session: Session) -> HeldToken | None:
         return session.access_token if self.config.api.token == "access_token" else session.id_token
 
-    def _windows(self, held: HeldToken) -> Windows:
+    def obstacle(self, now: Instant) -> BrokerError | None:  # noqa: ARG002 - the port
+        """Nothing beyond the token's own failure."""
+        return None
+
+    def windows(self, value: HeldToken) -> Windows:
         session = self.session
         life = None if session is None or session.refresh_token_life is None else session.refresh_token_life.seconds
         seen = self._seen_windows
-        if seen is None or seen[0] is not held or seen[1] != life:  # asked many times a sweep
-            windows = id_token_windows(held.life, refresh_token_seconds=life, jitter=draw(self.name, held.generation))
-            seen = self._seen_windows = (held, life, windows)
+        if seen is None or seen[0] is not value or seen[1] != life:  # asked many times a sweep
+            windows = id_token_windows(value.life, refresh_token_seconds=life, jitter=draw(self.name, value.generation))
+            seen = self._seen_windows = (value, life, windows)
         return seen[2]

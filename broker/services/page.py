@@ -5,6 +5,7 @@ Knows the core's values, no store. The one invariant: `page_of(json.loads(text))
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from broker.services.documents import failure_of, failure_to, life_of, life_to
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from broker.config import TicketConfig
     from broker.core.failure import Failure
     from broker.core.instant import Lifetime
 
@@ -45,6 +47,13 @@ class Page:
     life_seconds: float | None = None
     demand: Demand | None = None
     text: str | None = None  # as it stands in the document; None since it changed
+    leaf: int = 0  # in which document; the book's own
+
+
+def binding_of(config: TicketConfig) -> str:
+    """A digest of the door that a ticket opens."""
+    text = f"{config.account}\x1f{config.plant_id}\x1f{config.device_id}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def page_text(name: str, page: Page) -> str:

@@ -45,6 +45,7 @@ class Planner:
         self._stale = True
         self._granted: Instant | None = None
         self._first_hour = 0
+        self.version = 0  # of the plan: margins hold while it is the same
 
     # what the tickets need
 
@@ -75,6 +76,7 @@ class Planner:
         if not self._stale:
             return False
         before, self._stale, self._granted = self.words, False, None
+        self.version += 1
         prefetches = calls.rule.prefetches
         allowed = None if prefetches is None else float(prefetches)
         self.steady = make_plan(_counted(self._steady), allowed)

@@ -67,7 +67,7 @@ class PoolService(TicketService):
     def _left(self, held: HeldTicket, now: Instant) -> float:
         """Seconds for which it may still be handed out; not above 0 for never more."""
         left = held.life.remaining(now)
-        return 0.0 if left is None else left - self._windows(held).mandatory_seconds
+        return 0.0 if left is None else left - self.windows(held).mandatory_seconds
 
     def _own_due_in(self, now: Instant) -> float:
         """Until one of the pool grows old; now, where the pool is not full."""
@@ -79,7 +79,7 @@ class PoolService(TicketService):
 
     def _fresh_for(self, held: HeldTicket, now: Instant) -> float:
         left = held.life.remaining(now)
-        return -math.inf if left is None else left - self._windows(held).advisory_seconds
+        return -math.inf if left is None else left - self.windows(held).advisory_seconds
 
     async def look(self, now: Instant) -> tuple[bool, float]:
         """Drop what has expired, then as any ticket."""

@@ -15,7 +15,7 @@ from broker.core.vended import Lease
 from broker.errors import BrokerError, ClockUnsynchronized, Remedy, ShortValidity, UpstreamUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
 
     from broker.core.failure import Failure
     from broker.core.instant import Instant, Lifetime
@@ -31,7 +31,23 @@ class Expiring(Protocol):
 
 
 V = TypeVar("V", bound=Expiring)
+V_contra = TypeVar("V_contra", bound=Expiring, contravariant=True)
 R = TypeVar("R")
+
+
+class Owner(Protocol[V_contra]):
+    """Whose value it is: `what` it is called, how it is replaced, when, and what forbids it."""
+
+    @property
+    def what(self) -> str: ...
+    async def obtain(self) -> None:
+        """Make one attempt and call `put` or `fail`."""
+        ...
+
+    def windows(self, value: V_contra) -> Windows: ...
+    def obstacle(self, now: Instant) -> BrokerError | None:
+        """Why no attempt may be made now, beyond this value's own failure."""
+        ...
 
 
 class Unchanged(Exception):
@@ -39,38 +55,29 @@ class Unchanged(Exception):
 
 
 class Refreshable(Generic[V]):
-    """Holds one value, judges it, and replaces it by `obtain`, one flight at a time."""
+    """Holds one value, judges it, and has its owner replace it, one flight at a time."""
 
     __slots__ = (
-        "_changed", "_ended", "_flight", "_lease", "_now", "_obstacle", "_obtain", "_patience_seconds", "_spawn",
-        "_windows", "failure", "value", "waiting", "what",
+        "_changed", "_ended", "_flight", "_lease", "_now", "_owner", "_patience_seconds", "_spawn", "failure", "value",
+        "waiting",
     )  # fmt: skip
 
     def __init__(
         self,
-        what: str,
+        owner: Owner[V],
         *,
         now: Callable[[], Instant],
         spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
-        obtain: Callable[[], Awaitable[None]],
-        windows: Callable[[V], Windows],
         patience_seconds: float,
-        obstacle: Callable[[Instant], BrokerError | None] | None = None,
     ) -> None:
-        """`obtain` makes one attempt and calls `put` or `fail`; `patience_seconds` is the default wait for it.
-
-        `obstacle` tells why no attempt may be made now, beyond this value's own failure.
-        """
-        self.what = what
+        """`patience_seconds` is the default wait for an attempt."""
         self.value: V | None = None
         self.failure: Failure | None = None
         self.waiting = 0  # callers for whom there is nothing valid
         self._now = now
         self._spawn = spawn
-        self._obtain = obtain
-        self._windows = windows
+        self._owner = owner
         self._patience_seconds = patience_seconds
-        self._obstacle = obstacle
         self._flight: asyncio.Task[None] | None = None
         self._ended = 0
         self._lease: Lease | None = None
@@ -82,14 +89,14 @@ class Refreshable(Generic[V]):
         """How good the present value is; without one EXPIRED."""
         if self.value is None:
             return Freshness.EXPIRED
-        return freshness(self.value.life, self._windows(self.value), now)
+        return freshness(self.value.life, self._owner.windows(self.value), now)
 
     def remaining(self, now: Instant) -> float:
         """Seconds that the present value may still be handed out; 0 where there is none or no clock can tell."""
         if self.value is None:
             return 0.0
         left = self.value.life.remaining(now)
-        return 0.0 if left is None else max(0.0, left - self._windows(self.value).mandatory_seconds)
+        return 0.0 if left is None else max(0.0, left - self._owner.windows(self.value).mandatory_seconds)
 
     def available_for(self, now: Instant) -> float:
         """Seconds of validity that a caller would get now; 0 where nothing would be handed out."""
@@ -119,7 +126,7 @@ class Refreshable(Generic[V]):
         if self.value is None:
             return 0.0
         left = self.value.life.remaining(now)
-        return 0.0 if left is None else max(0.0, left - self._windows(self.value).advisory_seconds)
+        return 0.0 if left is None else max(0.0, left - self._owner.windows(self.value).advisory_seconds)
 
     def lease(self, now: Instant) -> Lease | None:
         """Leave to hand out the present value until it may no longer be, or until the next `put`.
@@ -173,7 +180,7 @@ class Refreshable(Generic[V]):
 
     async def _fly(self) -> None:
         try:
-            await self._obtain()
+            await self._owner.obtain()
         finally:
             self._flight = None
             self._ended += 1
@@ -203,7 +210,7 @@ class Refreshable(Generic[V]):
             left = self.available_for(self._now())
             life = round(held.life.span.seconds)
             raise ShortValidity(
-                f"{self.what}: lives {life} s, asked for {min_validity_seconds:.0f} s",
+                f"{self._owner.what}: lives {life} s, asked for {min_validity_seconds:.0f} s",
                 available_for_seconds=left,
                 hint=f"ask for less than {life} s",
             )
@@ -245,7 +252,7 @@ class Refreshable(Generic[V]):
 
     def refusal(self, now: Instant) -> BrokerError | None:
         """Why no attempt may be made now: an obstacle, or a failure whose time is not over; None when one may."""
-        obstacle = None if self._obstacle is None else self._obstacle(now)
+        obstacle = self._owner.obstacle(now)
         if obstacle is not None or self.failure is None or self.failure.next_attempt_in(now) <= 0:
             return obstacle
         return self.failure.error(now)
@@ -273,14 +280,14 @@ class Refreshable(Generic[V]):
             return Unchanged()
         left = self.available_for(now)
         if left > 0:
-            asked = f"{self.what}: {left:.0f} s left, asked for {min_validity_seconds:.0f} s"
+            asked = f"{self._owner.what}: {left:.0f} s left, asked for {min_validity_seconds:.0f} s"
             return ShortValidity(asked, available_for_seconds=left)
         return self._known_reason(now) or self.pending_reason(now)
 
     def pending_reason(self, now: Instant) -> BrokerError:
         """Why there is nothing to hand out although nothing has failed."""
         if self.value is not None and self.freshness(now) is Freshness.UNKNOWN:
-            return ClockUnsynchronized(f"{self.what}: no clock can be believed yet, so its age cannot be judged")
+            return ClockUnsynchronized(f"{self._owner.what}: no clock can be believed yet, so its age cannot be judged")
         return UpstreamUnavailable(
-            f"{self.what}: no answer yet; the attempt goes on", service="broker", retry_after_seconds=1.0
+            f"{self._owner.what}: no answer yet; the attempt goes on", service="broker", retry_after_seconds=1.0
         )

@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from broker.app import serve
 from broker.assembly import Parts
 from broker.core.callin import IssuedTicket
 from broker.core.secret import Secret
+from broker.daemon import serve
 from broker.drill.virtual import pass_seconds
 from broker.services.fleet import Cloud
 from tests.services.fakes import FakeProvider, FakeVerifier

@@ -148,7 +148,7 @@ FAULTS = (
     ),
     fault(
         "a ticket shown before it is saved, and never saved",
-        "services/tickets.py",
+        "services/renewal.py",
         ("        self._observe()\n        await self._book.commit(self.name)\n", "        self._observe()\n"),
     ),
     fault(

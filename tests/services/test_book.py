@@ -224,8 +224,9 @@ def test_names_like_those_of_leaves_are_accounts_of_their_own() -> None:
 async def one_large_document(store: MemoryStore, tickets: int) -> None:
     """As versions wrote it that knew no leaves."""
     book = filled(store, tickets)
-    book._leaves = [dict(book.pages)]
-    book._leaf_of, book._dirty_leaves = dict.fromkeys(book.pages, 0), {0}
+    book._leaves, book._dirty_leaves = [list(book.pages.values())], {0}
+    for page in book.pages.values():
+        page.leaf = 0
     await book.commit()
     store.documents = {"tickets-home": store.documents["tickets-home"]}
     store.saved.clear()

@@ -36,6 +36,8 @@ class Value:
 class Bench:
     """A Refreshable of values that live 300 s: renewal with 100 s left, none handed out with less than 30 s."""
 
+    what = "ticket front-door"
+
     def __init__(self) -> None:
         self.seconds = 0.0
         self.true: float | None = 0.0
@@ -45,13 +47,17 @@ class Bench:
         self.gate = asyncio.Event()
         self.gate.set()
         self.ref: Refreshable[Value] = Refreshable(
-            "ticket front-door",
+            self,
             now=self.now,
             spawn=spawn,
-            obtain=self.obtain,
-            windows=lambda _: Windows(100.0, 30.0),
             patience_seconds=0.05,
         )
+
+    def windows(self, value: Value) -> Windows:  # noqa: ARG002 - the port
+        return Windows(100.0, 30.0)
+
+    def obstacle(self, now: Instant) -> BrokerError | None:  # noqa: ARG002
+        return None
 
     def now(self) -> Instant:
         return Instant(self.boot, self.seconds, self.true)
