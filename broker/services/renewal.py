@@ -129,11 +129,8 @@ class Renewal:
     async def _take(self, held: HeldTicket) -> None:
         """Save, then show."""
         page = self.page
-        page.generation, page.life_seconds, page.failure = (
-            held.generation,
-            observed_seconds(held.life, page.life_seconds),
-            None,
-        )
+        page.generation, page.failure = held.generation, None
+        page.life_seconds = observed_seconds(held.life, page.life_seconds)
         page.held = self._shelved(held)
         self._observe()
         await self._book.commit(self.name)

@@ -13,6 +13,7 @@ import tracemalloc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from broker.adapters.collector import Collector
 from broker.core.callin import IssuedTicket
 from broker.core.secret import Secret
 from broker.drill.virtual import VirtualClock, run_virtual
@@ -144,8 +145,6 @@ def measure(tickets: int, *, memory: bool = True) -> Cost:
         assert issuer.calls == tickets
         clock.advance(LIFE_SECONDS * 0.72)
         saves, save_seconds = disk.saves, worker.seconds
-        gc.collect()
-        gc.freeze()
         begun = time.thread_time()
         longest = await _sweep_all(world)
         own = time.thread_time() - begun - (worker.seconds - save_seconds)
@@ -154,14 +153,18 @@ def measure(tickets: int, *, memory: bool = True) -> Cost:
         idle = time.thread_time()
         await world.maintenance.sweep()
         idle = time.thread_time() - idle
-        gc.unfreeze()
         await world.close()
         return Cost(
             tickets, renewals, own, disk.saves - saves, worker.seconds - save_seconds, longest, idle, world.sweeps,
             held / tickets,
         )  # fmt: skip
 
-    return run_virtual(main(), clock)
+    collector = Collector()  # the daemon's own
+    collector.settle()
+    try:
+        return run_virtual(main(), clock)
+    finally:
+        collector.give_back()
 
 
 async def _sweep_all(world: World) -> float:
