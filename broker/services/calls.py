@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 TICKETS_OWN_STATUS = frozenset({400, 406, 408, 430, 486})  # wrong or slow for this device, not for its account
 PREFETCHES_AT_ONCE = 8
+CALM_PART = 0.9  # of the prefetches, below which the reserve is no longer near: calls leave the window one by one
 TICKETS_A_PREFETCH = 50  # with many tickets one more at once for each so many, so that their saves are shared
 
 
@@ -154,7 +155,7 @@ class Calls:
             wait = quota.free_in(ledger, self.rule, now, prefetch=True)
             facts = {"used": used, "quota": self.rule.daily, "reserve": self.rule.reserve}
             self._events.emit("quota.reserve_reached", account=self._name, retry_after_seconds=round(wait), **facts)
-        self._reserve_told = at_reserve
+        self._reserve_told = at_reserve or (self._reserve_told and used > (prefetches or 0) * CALM_PART)
 
     # one call
 

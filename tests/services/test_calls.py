@@ -156,6 +156,15 @@ def test_a_call_is_on_disk_before_it_is_made() -> None:
     in_lab(scenario, FRONT, daily_quota=500)
 
 
+def test_that_only_the_reserve_is_left_is_told_once_however_often_a_call_leaves_the_window() -> None:
+    async def scenario(lab: Lab) -> None:
+        await pass_seconds(3 * 86_400)
+        assert lab.calls > 200
+        assert len(lab.recorder.of("quota.reserve_reached")) == 1
+
+    in_lab(scenario, FRONT, daily_quota=100, quota_reserve=20)
+
+
 # what the account does together
 
 
