@@ -59,7 +59,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
-	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/constraints.txt -e .
+	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/constraints.txt -e '.[qr]'
 	@touch $@
 
 $(VENV)/.developing: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python

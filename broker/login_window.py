@@ -1,6 +1,7 @@
 """Where redirects are awaited while a login is pending: the service's window onto the redirect page's listener.
 
-Knows the listener's life, nothing of a login. The one invariant: nothing listens while no login is pending.
+Knows the listener's life; of a login, where it begins and where it ends. The one invariant: nothing listens while no
+login is pending.
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from broker.core.redirect import short_path
 from broker.errors import BrokerError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from broker.api.redirect_page import RedirectListener
     from broker.core.secret import Secret
+    from broker.core.tokens import PendingLogin
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -28,13 +31,14 @@ class RedirectWindow:
         self._listener: RedirectListener | None = None
         self._paths: frozenset[str] = frozenset()
 
-    async def open(self, redirect_uris: frozenset[str]) -> str | None:
-        """Await redirects to these URIs (none: close); what keeps it from listening, None where it listens."""
-        paths = frozenset(path for path in (self._path(uri) for uri in redirect_uris) if path is not None)
+    async def open(self, pending: Sequence[PendingLogin]) -> str | None:
+        """Await these logins' redirects (none: close); what keeps it from listening, None where it listens."""
+        found = (self._path(login.redirect_uri) for login in pending)
+        paths = frozenset(path for path in found if path is not None)
         if paths != self._paths:
             await self._close()
         if not paths:
-            return "the redirect URI is not one that this machine can listen for" if redirect_uris else None
+            return "the redirect URI is not one that this machine can listen for" if pending else None
         if self._listener is None:
             from broker.api.redirect_page import RedirectListener
 
@@ -44,7 +48,12 @@ class RedirectWindow:
             except BrokerError as error:
                 return error.message
             self._listener, self._paths = listener, paths
+        self._listener.begins = {short_path(login): login.authorization_url for login in pending}
         return None
+
+    def short_url(self, login: PendingLogin) -> str | None:
+        """A short address on this machine that leads to the login's own; None: nothing listens."""
+        return None if self._listener is None else f"http://localhost:{self._listener.port}{short_path(login)}"
 
     def _path(self, redirect_uri: str) -> str | None:
         """The path to answer, where this redirect URI leads to our port."""

@@ -158,7 +158,10 @@ def _schemas() -> Json:
         "IdToken": _object({"name": TEXT, "id_token": TEXT, **life}),
         "AccountList": _object({"accounts": {"type": "array", "items": _ref("Account")}}),
         "Account": _object({"name": TEXT, "state": {"enum": states}}),
-        "Login": _object({"authorization_url": TEXT, "redirect_uri": TEXT, "expires_at": INTEGER}),
+        "Login": _object(
+            {"authorization_url": TEXT, "redirect_uri": TEXT, "expires_at": INTEGER},
+            short_url={"type": ["string", "null"], "description": "leads there, from this machine"},
+        ),
         "LoginResponse": _object({"response": {**TEXT, "description": "redirect URL, its query, or the bare code"}}),
         "ProbeRequest": _object({}, only_configured={"type": "boolean"}),
         "Probe": _object(

@@ -1,7 +1,8 @@
 """The page at the end of a login: takes the redirect on a loopback port and says in the browser how it went.
 
-Knows no login: it hands the whole URL on. The one invariant: whatever the URL holds, the page is escaped text, without
-script, link or form, and a redirect that failed or came twice harms nothing.
+Knows no login: it hands the whole URL on; at a pending login's short address it sends the browser to where that login
+begins. The one invariant: whatever the URL holds, the page is escaped text, without script, link or form, and a
+redirect that failed or came twice harms nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from broker.core.secret import Secret
 from broker.errors import BrokerError, ConfigError, Remedy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
 MAX_TARGET_BYTES = 16384
 MAX_CONNECTIONS = 32
@@ -53,7 +54,8 @@ WHAT_NEXT = {
 class RedirectListener:
     """Awaits redirects on `listen` ("HOST:PORT", port 0: any) at `paths`; lives from `start` to `stop`.
 
-    `on_redirect` takes the whole URL and gives the account's label; its BrokerError is shown.
+    `on_redirect` takes the whole URL and gives the account's label; its BrokerError is shown. `begins` are the short
+    addresses: a path, and the URL that the browser is sent to.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class RedirectListener:
         self._listen = listen
         self._host, self._port = host.strip("[]"), int(port)
         self._paths = paths
+        self.begins: Mapping[str, str] = {}
         self._on_redirect = on_redirect
         self._on_bug = on_bug or _tell_loop
         self._shelter = Shelter(self._on_bug)
@@ -138,7 +141,7 @@ class RedirectListener:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         refusal = self._refusal(request)
-        response = refusal or await self._login(request)
+        response = refusal or self._begin(request) or await self._login(request)
         if refusal is not None or not self._servers:
             response.force_close()
         return response
@@ -150,15 +153,25 @@ class RedirectListener:
         hosts = request.headers.getall("Host", ())
         if len(hosts) != 1 or hosts[0].lower() not in ours or "Origin" in request.headers:
             return page(403, "Refused", "This address takes the redirect of a login and nothing else.")
-        if request.rel_url.raw_path not in self._paths:
+        begins = request.rel_url.raw_path in self.begins
+        if not begins and request.rel_url.raw_path not in self._paths:
             return page(404, "Nothing here", "This address takes the redirect of a login and nothing else.")
         if request.method != "GET":
             response = page(405, "Refused", "A redirect is a GET request.")
             response.headers["Allow"] = "GET"
             return response
-        if not request.rel_url.raw_query_string:
+        if not begins and not request.rel_url.raw_query_string:
             return page(400, "No login here", "The address carries no answer to a login.", WHAT_NEXT[Remedy.LOGIN])
         return None
+
+    def _begin(self, request: web.BaseRequest) -> web.Response | None:
+        """The way to where a login begins; None: the request is no short address."""
+        where = self.begins.get(request.rel_url.raw_path)
+        if where is None:
+            return None
+        response = page(302, "The login", "Your browser is being sent to where you log in.")
+        response.headers["Location"] = where
+        return response
 
     async def _login(self, request: web.BaseRequest) -> web.Response:
         url = Secret(f"http://{request.headers['Host']}{request.rel_url.raw_path_qs}")

@@ -22,8 +22,11 @@ def show(started: Document, terminal: Terminal, *, as_json: bool, browser: bool)
         terminal.document(started, indent=None)
     else:
         terminal.result(url)
+    short = started.get("short_url")
     if terminal.stderr.isatty():
-        _qr(url, terminal)
+        _qr(url, short, terminal)
+    if short:
+        terminal.note(f"the same for a browser on this machine, short enough to type:\n  {short}")
     tunnel = ssh_tunnel(str(started.get("redirect_uri", "")), terminal)
     if tunnel:
         terminal.note(f"if the browser is on your own machine, run this there first:\n  {tunnel}")
@@ -77,12 +80,20 @@ class Countdown:
         self._shown = False
 
 
-def _qr(url: str, terminal: Terminal) -> None:
+def _qr(url: str, short: str | None, terminal: Terminal) -> None:
+    """The QR code of the URL; where that is too long for the screen, of the short local address."""
     try:
         import segno
     except ImportError:
         return  # an optional extra; the URL is there
-    segno.make(url, error="l").terminal(out=terminal.stderr, compact=True)
+    columns, lines = terminal.size()
+    for text in filter(None, (url, short)):
+        code = segno.make(text, error="l")
+        width, height = code.symbol_size()
+        if width <= columns and height / 2 <= lines:  # two rows of it stand in one line of text
+            code.terminal(out=terminal.stderr, compact=True)
+            return
+    terminal.note("(a larger window would show a QR code for a telephone here)")
 
 
 def _open(url: str, terminal: Terminal) -> None:

@@ -39,6 +39,14 @@ class Terminal:
 
         self.result(json.dumps(document, indent=indent, ensure_ascii=False))
 
+    def size(self) -> tuple[int, int]:
+        """Columns and lines of the screen that stderr is shown on; (0, 0): it is none."""
+        try:
+            columns, lines = os.get_terminal_size(self.stderr.fileno())
+        except (OSError, ValueError):
+            return 0, 0
+        return columns, lines
+
     def note(self, text: str) -> None:
         """Tell a person something that is no result."""
         print(text, file=self.stderr, flush=True)

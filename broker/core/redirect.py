@@ -6,6 +6,8 @@ PKCE or a nonce binds (RFC 6749 section 10.12, RFC 7636).
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import hmac
 import re
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST = 16_384
 BARE_CODE = re.compile(r"[!-~]+")
+SHORT_BYTES = 9  # 72 bits: nobody finds it in the ten minutes that it lives
 AGAIN = "open the login page again and paste the whole address it ends on"
 
 
@@ -51,6 +54,12 @@ def _query_of(text: str) -> str | None:
     if text.startswith("?"):
         return text[1:]
     return text if re.search(r"(^|&)(code|error)=", text) else None
+
+
+def short_path(pending: PendingLogin) -> str:
+    """The path of a short local address that leads to the authorization URL; only who began the login can know it."""
+    digest = hashlib.sha256(b"short address of " + pending.state.reveal().encode()).digest()
+    return "/" + base64.urlsafe_b64encode(digest[:SHORT_BYTES]).decode()
 
 
 def check_state(found: dict[str, str], pending: PendingLogin) -> None:

@@ -28,9 +28,10 @@ from broker.services.probe import Prober
 from broker.services.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from broker.config import AccountConfig, Config
+    from broker.core.tokens import PendingLogin
     from broker.drill.disk import ProcessDisk
     from broker.drill.ways import Ways
     from broker.drill.world_clock import WorldClock
@@ -46,8 +47,11 @@ STATE_KEY = StateKey(b"the drill keeps no real secret...", "drill")
 class NoWindow:
     """A LoginWindow that never listens: persons of a drill paste."""
 
-    async def open(self, redirect_uris: frozenset[str]) -> str | None:
-        return "a drill does not listen" if redirect_uris else None
+    async def open(self, pending: Sequence[PendingLogin]) -> str | None:
+        return "a drill does not listen" if pending else None
+
+    def short_url(self, login: PendingLogin) -> str | None:  # noqa: ARG002 -- the port's
+        return None
 
 
 class NoFiles:

@@ -236,6 +236,7 @@ class Desk:
         self._wake()
         return {
             "authorization_url": pending.login.authorization_url,
+            "short_url": self._logins.short_url(pending),
             "redirect_uri": pending.login.redirect_uri,
             "expires_at": pending.expires_at,
             "listening": self._logins.listen_problem is None,

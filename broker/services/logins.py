@@ -14,7 +14,7 @@ from broker.core.redirect import check_state, parameters
 from broker.errors import BadRequest, BrokerError, ResponseMismatch, StoreError, UpstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from broker.core.instant import Instant
     from broker.core.secret import Secret
@@ -29,8 +29,12 @@ PENDING_SECONDS = 600.0
 class LoginWindow(Protocol):
     """Where redirects are awaited while some login is pending."""
 
-    async def open(self, redirect_uris: frozenset[str]) -> str | None:
-        """Await redirects to these URIs (none: close); what keeps it from listening, for the person to know."""
+    async def open(self, pending: Sequence[PendingLogin]) -> str | None:
+        """Await these logins' redirects (none: close); what keeps it from listening, for the person to know."""
+        ...
+
+    def short_url(self, login: PendingLogin) -> str | None:
+        """A short address on this machine that leads to the login's own; None: nothing listens."""
         ...
 
 
@@ -60,6 +64,10 @@ class Logins:
         """The login under way of this account."""
         record = self._pending.get(name)
         return record if record is not None and self._left(record, self._timekeeper.now()) > 0 else None
+
+    def short_url(self, pending: Pending) -> str | None:
+        """A short address on this machine that leads to where a login begins; None: nothing listens."""
+        return self._window.short_url(pending.login)
 
     async def begin(self, identity: Identity) -> Pending:
         """Begin a login; an earlier one of this account is void. Raises: BrokerError."""
@@ -131,8 +139,7 @@ class Logins:
         await self._show()
 
     async def _show(self) -> None:
-        uris = frozenset(record.login.redirect_uri for record in self._pending.values())
-        self.listen_problem = await self._window.open(uris)
+        self.listen_problem = await self._window.open([record.login for record in self._pending.values()])
 
     @staticmethod
     def _left(record: Pending, now: Instant) -> float:

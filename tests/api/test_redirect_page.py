@@ -83,6 +83,26 @@ async def test_a_redirect_is_handed_on_whole_and_the_page_names_the_account() ->
         assert header in answer
 
 
+async def test_a_short_address_leads_to_where_the_login_begins_and_no_other_does() -> None:
+    login = Login()
+    async with awaiting(login) as listener:
+        listener.begins = {"/aB3-_5fG7h1J": "https://login.example/authorize?state=s-1"}
+        answer = await ask(listener.port, "/aB3-_5fG7h1J")
+        assert answer.startswith("HTTP/1.1 302 ")
+        assert "\r\nLocation: https://login.example/authorize?state=s-1\r\n" in answer
+        assert "\r\nCache-Control: no-store\r\n" in answer
+        assert "s-1" not in answer.partition("\r\n\r\n")[2]
+        for target in ("/", "/go", "/aB3-_5fG7h1j", "/aB3-_5fG7h1J/", "//login.example/aB3-_5fG7h1J"):
+            assert "Location" not in await ask(listener.port, target), target
+        foreign = await ask(listener.port, "/aB3-_5fG7h1J", "Host: rebound.example:PORT\r\n")
+        assert foreign.startswith("HTTP/1.1 403 ")
+        posted = await ask(listener.port, "/aB3-_5fG7h1J", method="POST")
+        assert posted.startswith("HTTP/1.1 405 ")
+        listener.begins = {}
+        assert (await ask(listener.port, "/aB3-_5fG7h1J")).startswith("HTTP/1.1 404 ")
+    assert login.taken == []
+
+
 async def test_a_second_arrival_of_the_same_redirect_is_told_so_and_harms_nothing() -> None:
     login = Login()
     async with awaiting(login) as listener:

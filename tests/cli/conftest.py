@@ -48,7 +48,11 @@ class FakeTerminal(Terminal):
         super().__init__(stdin, Stream(tty=tty), Stream(tty=tty), environment)
         self.seconds = 0.0
         self.tick = 0.0
+        self.screen = (80, 24) if tty else (0, 0)
         self.on_pause: Callable[[], None] = lambda: None
+
+    def size(self) -> tuple[int, int]:
+        return self.screen
 
     def monotonic(self) -> float:
         self.seconds += self.tick

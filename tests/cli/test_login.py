@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import segno
 
 from tests.cli.conftest import NOW
 
@@ -146,5 +148,48 @@ def test_a_terminal_shows_a_qr_code_and_the_time_left(command: Command, daemon: 
     assert command("login", "home") == 0
     assert "[10:00] waiting; or paste here: " in command.err
     assert "[ 9:59]" in command.err
-    assert "█" in command.err
+    assert qr_of(URL) in command.err
     assert command.out == f"{URL}\n"
+
+
+SHORT = "http://localhost:8400/aB3dE5fG7h1J"
+LONG = f"{URL}&nonce={'n' * 300}"
+
+
+def qr_of(text: str) -> str:
+    drawn = io.StringIO()
+    segno.make(text, error="l").terminal(out=drawn, compact=True)
+    return drawn.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("url", "screen", "shown"),
+    [
+        (URL, (80, 24), URL),
+        (LONG, (80, 24), SHORT),
+        (LONG, (200, 60), LONG),
+        (LONG, (60, 100), SHORT),
+        (LONG, (30, 60), None),
+        (LONG, (80, 15), None),
+    ],
+    ids=["short URL", "long URL", "long URL, large window", "narrow", "too narrow", "too low"],
+)
+def test_the_qr_code_is_of_the_short_address_where_the_url_is_too_long_for_the_screen(
+    command: Command, daemon: FakeDaemon, url: str, screen: tuple[int, int], shown: str | None
+) -> None:
+    started = {**STARTED, "authorization_url": url, "short_url": SHORT}
+    daemon.answer("POST", f"{ACCOUNT}/login", started, 201)
+    for row in (LOGGED_OUT, PENDING, LOGGED_IN):
+        daemon.answer("GET", ACCOUNT, row)
+    command.on_terminal(tty=True).screen = screen
+    assert command("login", "home") == 0
+    assert command.out == f"{url}\n"
+    assert [text for text in (url, SHORT) if qr_of(text) in command.err] == ([shown] if shown else [])
+    assert ("a larger window" in command.err) is (shown is None)
+    assert f"\n  {SHORT}\n" in command.err
+
+
+def test_a_pipe_gets_no_qr_code(command: Command, daemon: FakeDaemon) -> None:
+    begin(daemon, PENDING, LOGGED_IN)
+    assert command("login", "home") == 0
+    assert not set("█▀▄") & set(command.err)

@@ -29,9 +29,12 @@ class Window:
         self.problem = problem
         self.open_for: list[frozenset[str]] = []
 
-    async def open(self, redirect_uris: Iterable[str]) -> str | None:
-        self.open_for.append(frozenset(redirect_uris))
+    async def open(self, pending: Iterable[PendingLogin]) -> str | None:
+        self.open_for.append(frozenset(login.redirect_uri for login in pending))
         return self.problem
+
+    def short_url(self, login: PendingLogin) -> str | None:  # noqa: ARG002 -- the port's
+        return None
 
 
 class Scene:

@@ -187,5 +187,8 @@ async def nothing(_events: object) -> None:
 class Closed:
     """A login window that never opens."""
 
-    async def open(self, redirect_uris: object) -> str | None:
-        return str(redirect_uris) if redirect_uris else None
+    async def open(self, pending: object) -> str | None:
+        return "closed" if pending else None
+
+    def short_url(self, login: object) -> str | None:  # noqa: ARG002 -- the port's
+        return None

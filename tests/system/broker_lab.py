@@ -62,7 +62,7 @@ def build_wheels(directory: Path) -> Path:
     _pip("wheel", "-w", directory, "--no-deps", source)
     own = next(directory.glob("eliot_broker-*.whl"))
     only = ["--only-binary", ":all:", "--python-version", python_version()]
-    _pip("download", "-d", directory, "-c", CHECKOUT / ".ci/constraints.txt", *only, own, "setuptools>=77")
+    _pip("download", "-d", directory, "-c", CHECKOUT / ".ci/constraints.txt", *only, f"{own}[qr]", "setuptools>=77")
     return directory
 
 

@@ -97,7 +97,10 @@ class NoEvents:
 class NoWindow:
     """A login window that is never opened."""
 
-    async def open(self, redirect_uris: frozenset[str]) -> str | None:  # noqa: ARG002 - the port
+    async def open(self, pending: object) -> str | None:  # noqa: ARG002 - the port
+        return None
+
+    def short_url(self, login: object) -> str | None:  # noqa: ARG002 - the port
         return None
 
 
