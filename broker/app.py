@@ -35,7 +35,6 @@ from broker.services.homes import Homes
 from broker.services.logins import Logins
 from broker.services.maintenance import Maintenance
 from broker.services.probe import Prober
-from broker.services.reminders import Reminders
 from broker.services.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
@@ -50,6 +49,7 @@ REQUESTS_END_SECONDS = 2.0
 TIDY_SECONDS = 60.0
 TIDY_TICKETS = 200
 CALLS_END_SECONDS = 3.5
+HOOKS_END_SECONDS = 4.5  # since the stop began: a stop takes less than 5 s
 EXCHANGES_END_SECONDS = 30.0
 STATE_RETRY_SECONDS = 30.0
 
@@ -85,7 +85,6 @@ class App:
         self._tidied_at = 0.0
         self._flights: set[asyncio.Task[None]] = set()
         self._told_status = ""
-        self._reminders = Reminders(self._events)
         self._state_retry_at = 0.0
 
     # start
@@ -189,7 +188,8 @@ class App:
         self._events.counters.swept(self._monotonic())
         await self._undegrade()
         due = await self._maintenance.sweep()
-        due = min(due, self._reminders.look(self._desk.attention, self._timekeeper.now()))
+        due = min(due, self._installed.reminders.look(self._desk.attention, self._timekeeper.now()))
+        await self._installed.reminders.save(self._installed.disk_worker)
         self._tell_status()
         self._tidy()
         await self._heartbeat.beat()
@@ -238,6 +238,8 @@ class App:
     async def _shut_down(self, ticking: asyncio.Task[None], telling: asyncio.Task[None]) -> None:
         self._manager.stopping("stopping")
         self._events.emit("service.stopping")
+        self._events.hooks.close()
+        began = self._monotonic()
         ticking.cancel()
         await asyncio.wait({ticking})
         await self._logins.close()
@@ -251,6 +253,7 @@ class App:
             for ticket in account.tickets.values():
                 await ticket.withdraw()
         await self._installed.close_clouds()
+        await asyncio.wait({telling}, timeout=max(0.0, began + HOOKS_END_SECONDS - self._monotonic()))
         telling.cancel()
         await asyncio.wait({telling})
         self._events.emit("service.stopped")

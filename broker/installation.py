@@ -22,6 +22,7 @@ from broker.config.file import find_config_file, read_config
 from broker.config.warnings import config_warnings
 from broker.services.counting import counted
 from broker.services.fleet import Account, Cloud, Surroundings
+from broker.services.reminders import Reminders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, MutableMapping
@@ -66,6 +67,7 @@ class Installation:
         self.config: Config | None = None
         self.accounts: dict[str, Account] = {}
         self.state: dict[str, str] | None = None  # where it is, and what protects it
+        self.reminders = Reminders(events)
         self.disk_worker = ThreadWorker("disk", DISK_THREADS)
         self.exchange_worker = ThreadWorker("exchange", EXCHANGE_THREADS)
         self._explicit_path = config_path
@@ -147,6 +149,7 @@ class Installation:
             lock.release()
             raise
         self._lock = lock
+        await asyncio.to_thread(self.reminders.open, store)
         self.state = {"directory": str(config.state.directory), "key_source": source}
         return Surroundings(
             store=store,

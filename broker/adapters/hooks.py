@@ -49,6 +49,7 @@ class Hooks:
         self._longest_queue = longest_queue
         self._waiting: dict[_Subject, dict[str, str]] = {}
         self._arrived = asyncio.Event()
+        self._closing = False
 
     def emit(self, event: str, **facts: object) -> None:
         """Queue an event, where it is one that hooks are told of. Secrets show as fingerprints, as everywhere."""
@@ -68,18 +69,31 @@ class Hooks:
         self._arrived.set()
 
     async def run(self) -> None:
-        """Run the command for each event until cancelled; a run under way is then killed."""
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            await self.drain()
+        """Run the command for each event, until closed and nothing waits. Cancelled: a run under way is killed."""
+        try:
+            while self._waiting or not self._closing:
+                await self._arrived.wait()
+                self._arrived.clear()
+                await self._drain()
+        finally:
+            for event, _ in self._waiting:
+                self._on_failure(event, "not told: the broker had to stop")
+            self._waiting.clear()
 
-    async def drain(self) -> None:
-        """Run the command for what is waiting now; at a stop, so that the last events are told too."""
+    def close(self) -> None:
+        """Let `run` end once what is waiting was told."""
+        self._closing = True
+        self._arrived.set()
+
+    async def _drain(self) -> None:
         while self._waiting:
             (event, _), variables = next(iter(self._waiting.items()))
             del self._waiting[next(iter(self._waiting))]
-            failure = await self._call(variables)
+            try:
+                failure = await self._call(variables)
+            except asyncio.CancelledError:
+                self._on_failure(event, f"{self.command[0]} was killed: the broker had to stop")
+                raise
             if failure is not None:
                 self._on_failure(event, failure)
 

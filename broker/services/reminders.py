@@ -1,8 +1,8 @@
 """Reminders of what a person must do, until it is done: after 15 minutes, then ever more seldom, at last once a day.
 
 Most of what is wrong is told by whoever finds it, and this tells it again; what only the operator can mend is found
-here. Level-triggered: it is shown all problems at every look and keeps only since when each is there. The one
-invariant: a problem that is gone is not reminded of.
+here. Level-triggered: it is shown all problems at every look and keeps, on disk too, since when each is there and how
+often it was told: a restart is no news. The one invariant: a problem that is gone is not reminded of.
 """
 
 from __future__ import annotations
@@ -11,11 +11,16 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from broker.errors import StoreDamaged, StoreError, StoreUnavailable
+from broker.services.documents import dump, instant_of, instant_to, load
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from broker.core.instant import Instant
-    from broker.ports import Events
+    from broker.ports import Events, Store, Worker
+
+DOCUMENT = "reminders"
 
 FIRST_SECONDS = 15 * 60.0
 GROWTH = 2.0
@@ -48,6 +53,37 @@ class Reminders:
         self._events = events
         self._standing: dict[tuple[str, str], Standing] = {}
         self._looked: Instant | None = None
+        self._store: Store | None = None
+        self._saved: dict[tuple[str, str], Standing] = {}
+        self._trouble: StoreError | None = None
+
+    def open(self, store: Store) -> None:
+        """Remember what an earlier process told. Blocking; a document that cannot be used is told, and left out."""
+        try:
+            content = store.load(DOCUMENT)
+            self._standing = {} if content is None else _decoded(content)
+        except StoreDamaged as error:
+            self._events.emit("store.damaged", document=DOCUMENT, detail=error.message)
+        except StoreUnavailable as error:
+            self._events.emit("store.unavailable", document=DOCUMENT, detail=error.message)
+            return  # by a newer broker, or under another key: it is not ours to write over
+        self._store, self._saved = store, dict(self._standing)
+
+    async def save(self, worker: Worker) -> None:
+        """Write what the last look changed; where the disk refuses, it is tried again the next time."""
+        standing, store = self._standing, self._store
+        if store is None or standing == self._saved:
+            return
+        try:
+            await worker.run(lambda: store.save(DOCUMENT, _encoded(standing)))
+        except StoreError as error:
+            if self._trouble is None:
+                self._events.emit("store.unavailable", document=DOCUMENT, detail=error.message)
+            self._trouble = error
+            return
+        if self._trouble is not None:
+            self._events.emit("store.recovered", document=DOCUMENT)
+        self._saved, self._trouble = standing, None
 
     def look(self, problems: Callable[[], Iterable[Mapping[str, str | None]]], now: Instant) -> float:
         """Remind of what has stood for long enough, forget what is gone; seconds until the look that was put off."""
@@ -71,9 +107,28 @@ class Reminders:
         return Standing(now, now)
 
     def _looked_at(self, standing: Standing, problem: Mapping[str, str | None], now: Instant) -> Standing:
-        if (now.since(standing.told) or 0.0) < standing.pause_seconds:
+        pause = now.since(standing.told)
+        if pause is None:  # another boot, and no clock to compare: it begins anew, as seldom as it was
+            return replace(standing, told=now)
+        if pause < standing.pause_seconds:
             return standing
         facts = {name: problem[name] for name in FACTS}
         seconds = round(now.since(standing.since) or 0.0)
         self._events.emit("problem.standing", elapsed_seconds=seconds, count=standing.count + 1, **facts)
         return replace(standing, told=now, count=standing.count + 1)
+
+
+def _encoded(standing: Mapping[tuple[str, str], Standing]) -> bytes:
+    rows = [[*key, instant_to(each.since), instant_to(each.told), each.count] for key, each in standing.items()]
+    return dump({"standing": rows})
+
+
+def _decoded(content: bytes) -> dict[tuple[str, str], Standing]:
+    """The reverse of _encoded. Raises: StoreUnavailable, StoreDamaged."""
+    try:
+        return {
+            (str(subject), str(code)): Standing(instant_of(since), instant_of(told), int(count))
+            for subject, code, since, told, count in load(content)["standing"]
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreDamaged(f"reminders: not understood ({type(error).__name__})") from None

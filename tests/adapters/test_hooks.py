@@ -43,7 +43,7 @@ async def test_events_are_told_in_order_and_one_at_a_time(told: Told) -> None:
     hooks = told.hooks('echo "begin $BROKER_TICKET" >> {}; sleep 0.05; echo "end $BROKER_TICKET" >> {}')
     for name in "abc":
         hooks.emit("ticket.recovered", ticket=name, generation=1)
-    await hooks.drain()
+    await end(hooks)
     assert told.lines == [f"{word} {name}" for name in "abc" for word in ("begin", "end")]
     assert told.failures == []
 
@@ -53,14 +53,14 @@ async def test_a_later_event_of_the_same_subject_replaces_the_waiting_one(told: 
     hooks.emit("ticket.recovered", ticket="a", generation=1)
     hooks.emit("ticket.recovered", ticket="b", generation=1)
     hooks.emit("ticket.recovered", ticket="a", generation=2)
-    await hooks.drain()
+    await end(hooks)
     assert told.lines == ["ticket.recovered b 1", "ticket.recovered a 2"]
 
 
 async def test_the_environment_has_the_facts_and_nothing_that_is_not_its_business(told: Told) -> None:
     hooks = told.hooks("env | cut -d= -f1 | sort | tr '\\n' ' ' > {}; echo >> {}; echo \"$BROKER_DETAIL\" >> {}")
     hooks.emit("login.required", account="home", code=None, detail=Secret("hunter2"))
-    await hooks.drain()
+    await end(hooks)
     assert set(told.lines[0].split()) - {"_", "SHLVL", "OLDPWD"} == {
         "BROKER_ACCOUNT", "BROKER_DETAIL", "BROKER_EVENT", "BROKER_TEXT", "HOME", "PATH", "PWD",
     }  # fmt: skip
@@ -70,7 +70,7 @@ async def test_the_environment_has_the_facts_and_nothing_that_is_not_its_busines
 async def test_an_event_that_hooks_are_not_told_of_runs_nothing(told: Told) -> None:
     hooks = told.hooks()
     hooks.emit("ticket.served", ticket="a")
-    await hooks.drain()
+    await end(hooks)
     assert told.lines == []
 
 
@@ -86,14 +86,14 @@ async def test_a_fact_outside_the_vocabulary_is_a_bug(told: Told) -> None:
 async def test_a_failing_hook_is_reported(told: Told, script: str, detail: str) -> None:
     hooks = told.hooks(script)
     hooks.emit("login.required", account="home")
-    await hooks.drain()
+    await end(hooks)
     assert told.failures == [("login.required", detail)]
 
 
 async def test_a_command_that_is_not_there_is_reported(told: Told) -> None:
     hooks = Hooks(["/nonexistent"], lambda *failure: told.failures.append(failure))
     hooks.emit("login.required", account="home")
-    await hooks.drain()
+    await end(hooks)
     told_of = "/nonexistent could not be started: no such file or directory (ENOENT)"
     assert told.failures == [("login.required", told_of)]
 
@@ -101,7 +101,7 @@ async def test_a_command_that_is_not_there_is_reported(told: Told) -> None:
 async def test_a_hook_that_hangs_is_killed_with_all_its_children(told: Told) -> None:
     hooks = told.hooks("sleep 60 & echo $! > {}; wait", limit_seconds=0.2)
     hooks.emit("login.required", account="home")
-    await hooks.drain()
+    await end(hooks)
     assert told.failures == [("login.required", "/bin/sh took longer than 0.2 s and was killed")]
     async with asyncio.timeout(5):  # the kernel kills the group at once, but not in one instant
         await until(lambda: is_gone(told.lines[0]))
@@ -111,7 +111,7 @@ async def test_too_many_events_drop_the_oldest_and_say_so(told: Told) -> None:
     hooks = told.hooks(longest_queue=2)
     for name in "abc":
         hooks.emit("ticket.recovered", ticket=name)
-    await hooks.drain()
+    await end(hooks)
     assert told.lines == ["ticket.recovered b", "ticket.recovered c"]
     assert told.failures == [("ticket.recovered", "dropped: 2 events are waiting for the hook")]
 
@@ -124,6 +124,28 @@ async def test_run_tells_what_arrives_and_kills_its_child_when_cancelled(told: T
         await until(lambda: bool(told.lines))
         task.cancel()
     assert is_gone(told.lines[0])
+    assert told.failures == [("login.required", "/bin/sh was killed: the broker had to stop")]
+
+
+async def test_what_waits_at_a_stop_is_told_and_what_time_does_not_allow_is_reported(told: Told) -> None:
+    hooks = told.hooks('echo "$BROKER_TICKET" >> {}; [ "$BROKER_TICKET" != c ] || exec sleep 60')
+    for name in "abcd":
+        hooks.emit("ticket.recovered", ticket=name)
+    hooks.close()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        task = group.create_task(hooks.run())
+        await until(lambda: told.lines == ["a", "b", "c"])
+        task.cancel()
+    assert told.failures == [
+        ("ticket.recovered", "/bin/sh was killed: the broker had to stop"),
+        ("ticket.recovered", "not told: the broker had to stop"),
+    ]
+
+
+async def end(hooks: Hooks) -> None:
+    """Until everything was told."""
+    hooks.close()
+    await hooks.run()
 
 
 def is_gone(pid: str) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from broker.adapters.hook_words import SENTENCES, sentence
+from broker.adapters.hooks import LIMIT_SECONDS
 from broker.client import Problem
 from broker.events import EVENTS
 from broker.sandbox import CloudThread, api_fault
@@ -62,6 +64,31 @@ def test_each_kind_of_news_reaches_the_hook_with_what_to_do(tmp_path: Path) -> N
             daemon.client.refresh("home")
         assert "run: eliot-broker login home" in news.wait("login.required")
     assert "eyJ" not in news.file.read_text()
+
+
+@pytest.mark.slow
+def test_the_last_news_is_told_at_a_stop_and_no_reminder_begins_anew_after_it(tmp_path: Path) -> None:
+    news = News(tmp_path)
+    hooks = f'[hooks]\ncommand = ["{news.script}"]\n'
+    with CloudThread() as cloud, Daemon(tmp_path, account(cloud, tmp_path) + ticket() + hooks) as daemon:
+        news.wait("ticket.unavailable")
+        assert daemon.stop() == 0
+        assert len(news.of("service.stopping")) == 1
+        assert (tmp_path / "state" / "reminders.sealed").exists()
+
+
+@pytest.mark.slow
+def test_a_hook_that_hangs_does_not_hold_a_stop_up(tmp_path: Path) -> None:
+    script = tmp_path / "hangs.sh"
+    script.write_text('#!/bin/sh\necho >> "$0.called"; exec sleep 60\n')
+    script.chmod(0o755)
+    hooks = f'[hooks]\ncommand = ["{script}"]\n'
+    with CloudThread() as cloud, Daemon(tmp_path, account(cloud, tmp_path) + ticket() + hooks) as daemon:
+        until((tmp_path / "hangs.sh.called").exists, seconds=20, what=daemon.log)
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < LIMIT_SECONDS - 1, "not even one hook's time is waited for"
+    assert "was killed: the broker had to stop" in daemon.log()
 
 
 @pytest.mark.slow
