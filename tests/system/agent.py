@@ -1,7 +1,7 @@
 """What runs inside the lab: the stand-in cloud, the person who logs in, and clients that never stop asking.
 
 agent.py cloud DIRECTORY PORT       the sandbox's cloud, until told to stop (sd_notify when it listens)
-agent.py login DIRECTORY            log in to account `home` over the broker's socket
+agent.py login DIRECTORY [SOCKET]   log in to account `home` over the broker's socket
 agent.py kills COUNT                SIGKILL the service COUNT times; JSON: seconds to an answer, and without a core
 agent.py load CLIENTS KIND          CLIENTS threads on `new` or `kept` connections until stdin ends; JSON on stdout
 """
@@ -33,8 +33,8 @@ def main(words: list[str]) -> None:
     match words:
         case ["cloud", directory, port]:
             asyncio.run(cloud(Path(directory), int(port)))
-        case ["login", directory]:
-            login(Path(directory))
+        case ["login", directory, *path]:
+            login(Path(directory), *path)
         case ["browse", directory, url]:
             from broker.sandbox import follow_login
 
@@ -63,12 +63,12 @@ async def cloud(directory: Path, port: int) -> None:
         await over.wait()
 
 
-def login(directory: Path) -> None:
+def login(directory: Path, path: str = SOCKET) -> None:
     """Play the person."""
     from broker.client import Client
     from broker.sandbox import follow_login
 
-    client = Client(SOCKET)
+    client = Client(path)
     begun = client.login("home")
     client.complete_login("home", follow_login(begun["authorization_url"], directory / "ca.pem"))
 

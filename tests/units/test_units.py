@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.units import rendering
 from broker.units.installation import (
     Installation,
     credential_names,
@@ -40,8 +41,8 @@ def test_the_repository_ships_what_is_rendered_for_the_standard_place(path: str)
 
 
 def test_a_directive_of_a_later_systemd_is_left_out_of_an_earlier_one() -> None:
-    assert "RestartMode=" not in render(STANDARD)[SERVICE]
-    assert "\nRestartMode=direct\n" in render(replace(STANDARD, systemd_version=254))[SERVICE]
+    assert rendering._unmarked("@254 RestartMode=direct", STANDARD) is None
+    assert rendering._unmarked("@254 A=b", replace(STANDARD, systemd_version=254)) == "A=b"
 
 
 def test_other_users_processes_are_hidden_only_where_a_unit_is_found_without_them() -> None:
