@@ -30,6 +30,10 @@ bench: $(VENV)/.developing
 	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/constraints.txt uvloop
 	@$(BIN)/python -m tests.benchmarks
 
+# the tables of the README's "Simulated", printed and written there: five minutes, always the same figures
+plan-table: $(VENV)/.developing
+	@$(BIN)/python -m tests.benchmarks.planning README.md
+
 soak: $(VENV)/.developing providers
 	@$(BIN)/pytest -q -m soak
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from tests.benchmarks import footprint, scale, vend, watchers
+from tests.benchmarks import footprint, many, scale, vend, watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[Path], list[str]]] = {
     "commands": vend.tell_commands,
     "footprint": footprint.tell,
     "tickets": scale.tell,
+    "daemon": many.tell,
     "watchers": watchers.tell,
 }
 

@@ -60,7 +60,8 @@ class Seen:
 class Many(Daemon):
     """The daemon with its cloud inside."""
 
-    def __init__(self, directory: Path, tickets: int) -> None:
+    def __init__(self, directory: Path, tickets: int, life_seconds: int) -> None:
+        self.life_seconds = life_seconds
         self.accounts = [f"account-{number:03}" for number in range(-(-tickets // TICKETS_AN_ACCOUNT))]
         self.figures = directory / "figures.json"
         (directory / "key").touch(mode=0o600)
@@ -70,7 +71,7 @@ class Many(Daemon):
 
     def start(self) -> Many:
         command = [sys.executable, "-m", "tests.benchmarks.near_cloud", str(self.config), str(self.figures)]
-        command.append(str(LIFE_SECONDS))
+        command.append(str(self.life_seconds))
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(command, env=self.environ, stderr=errors, cwd=ROOT)
         return self
@@ -146,9 +147,9 @@ device_id = "2a1c90e4-0000-4000-8000-{number:012}"
 
 
 @contextmanager
-def logged_in(directory: Path, tickets: int) -> Iterator[Many]:
+def logged_in(directory: Path, tickets: int, life_seconds: int = LIFE_SECONDS) -> Iterator[Many]:
     """A daemon that was logged in to every account and has been restarted: its start is measured by the caller."""
-    daemon = Many(directory, tickets)
+    daemon = Many(directory, tickets, life_seconds)
     with daemon:
         for name in daemon.accounts:
             begun = daemon.client.login(name)
@@ -161,31 +162,38 @@ def logged_in(directory: Path, tickets: int) -> Iterator[Many]:
             daemon.stop()
 
 
-def measure(directory: Path, tickets: int) -> Seen:
+def measure(
+    directory: Path, tickets: int, *, life_seconds: int = LIFE_SECONDS, rest_seconds: float = REST_SECONDS
+) -> Seen:
     """Start, rest, one rotation."""
     directory.mkdir()
-    with logged_in(directory, tickets) as daemon:
+    with logged_in(directory, tickets, life_seconds) as daemon:
         began = time.monotonic()
         daemon.start().wait_up()
         start = time.monotonic() - began
-        pause(REST_SECONDS / 2)  # what the start leaves to be done
+        pause(rest_seconds / 2)  # what the start leaves to be done
         calls, before = daemon.tell()["calls"], daemon.processor()
-        pause(REST_SECONDS)
+        pause(rest_seconds)
         rest = sum(daemon.processor()) - sum(before)
-        assert daemon.tell()["calls"] == calls, "nothing was to be renewed yet"
+        assert rest_seconds == 0 or daemon.tell()["calls"] == calls, "nothing was to be renewed yet"
         before, daemon.held_seconds = daemon.processor(), 0.0
         daemon.called(calls + tickets, LOAD_SECONDS)
         pause(1.0)  # the last answers
         renewals = daemon.tell()["calls"] - calls
         own, saves = (after - earlier for earlier, after in zip(before, daemon.processor(), strict=True))
         return Seen(
-            tickets, len(daemon.accounts), start, rest / REST_SECONDS, renewals, own, saves,
+            tickets, len(daemon.accounts), start, rest / max(rest_seconds, 1.0), renewals, own, saves,
             daemon.held_seconds, memory(daemon.pid),
         )  # fmt: skip
 
 
-def tell(rows: list[Seen]) -> list[str]:
-    """The figures; the last row has bounds."""
+def tell(folder: Path) -> list[str]:
+    """The table of `make bench`."""
+    return table([measure(folder / str(count), count) for count in TICKETS])
+
+
+def table(rows: list[Seen]) -> list[str]:
+    """The figures; the last row has a bound."""
     lines = [
         (
             "| tickets | accounts | restart, s | processor at rest, % | own code a renewal, µs | saves a renewal, µs "
@@ -218,7 +226,7 @@ def main() -> None:
     counts = [int(word) for word in sys.argv[1:]] or TICKETS
     with tempfile.TemporaryDirectory(prefix="many-") as name:
         rows = [measure(Path(name) / str(count), count) for count in counts]
-    print("\n".join(tell(rows)))
+    print("\n".join(table(rows)))
 
 
 if __name__ == "__main__":

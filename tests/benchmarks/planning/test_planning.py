@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.benchmarks.planning import __main__ as table
 from tests.benchmarks.planning import always
 from tests.benchmarks.planning.adaptive import POLICIES, QUOTA
 from tests.benchmarks.planning.household import DAY, FIRST_DAY, Household
+from tests.e2e.daemon import ROOT
 
 
 @pytest.mark.parametrize("case", always.SHORT, ids=str)
@@ -28,6 +30,23 @@ def test_adaptive_comes_near_a_planner_that_knows_the_rates_and_never_exceeds_th
     for result in results.values():
         assert result.most <= QUOTA
         assert result.refused == result.failed == 0
+
+
+def test_the_readme_has_the_figures_of_the_present_code() -> None:
+    case = next(case for case in always.CASES if case.life_seconds == always.HOUR)
+    assert table.always_row(always.simulate(case)) in (ROOT / "README.md").read_text().splitlines()
+
+
+@pytest.mark.slow
+def test_the_readme_has_every_case_and_policy() -> None:
+    text = (ROOT / "README.md").read_text()
+    told = text[text.index(table.BEGIN) : text.index(table.END)].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in told if line.startswith("|")]
+    assert len(rows) == 2 + len(always.CASES) + 2 + len(POLICIES)
+    policies = {row[0]: row[1:] for row in rows[-len(POLICIES) :]}
+    assert list(policies) == list(POLICIES)
+    seen = POLICIES["on-demand"](Household(table.SEEDS[0], table.DAYS))
+    assert policies["on-demand"][0] == f"{seen.hit_percent:.1f} %"
 
 
 def test_the_household_is_as_the_issue_describes_it() -> None:
