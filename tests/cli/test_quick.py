@@ -34,7 +34,10 @@ def test_what_is_taken_is_read_as_the_parser_reads_it(argv: list[str]) -> None:
     ],
 )
 def test_what_scripts_write_is_taken(line: str) -> None:
-    assert ticket_arguments(line.split()) is not None
+    taken = ticket_arguments(line.split())
+    assert taken is not None
+    read = vars(build_parser(line.split()).parse_args(line.split()))
+    assert {**vars(taken), "command": "ticket", "run": "ticket:ticket"} == read
 
 
 @pytest.mark.parametrize("line", ["ticket", "ticket a b", "ticket a --wait", "ticket a --wait x", "--socket", ""])
