@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SHOWN_CHARACTERS = 64
+_LONGEST_KEY = 28  # of ours: "send_redirect_uri_to_token"
+_BEGINNING = 8  # characters by which a line is found again
 
 
 @dataclass(slots=True)
@@ -91,7 +93,8 @@ class Table:
         """Every key that nobody asked for is a problem."""
         for key in self.content:
             if key not in self.known:
-                self.problem(key, "is unknown", _did_you_mean(key, self.known))
+                shown = key if len(key) <= _LONGEST_KEY else key[:_BEGINNING] + "…"  # it may be a secret, misplaced
+                self.problem(shown, "is unknown", _did_you_mean(key, self.known))
 
 
 def key_of(field_name: str) -> str:

@@ -6,6 +6,8 @@ defect only; SECRET stands in what it was given, and in nothing that it says.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import tempfile
 from pathlib import Path
@@ -16,6 +18,7 @@ from broker.adapters.redaction import redacted, valueless
 from broker.adapters.state_key import StateKey
 from broker.adapters.store import SealedStore
 from broker.adapters.store_bundle import open_bundle
+from broker.api.limits import Limits
 from broker.api.parameters import bare_type, check_origin, newest_known, refused_generation, vend_query
 from broker.api.problems import render
 from broker.api.unit import UnitFinder, unit_of_cgroup
@@ -29,6 +32,7 @@ from broker.core.tokens import PendingLogin
 from broker.core.verdict import login_rejection, read_tokens
 from broker.errors import BrokerError
 from broker.services.documents import decode_session
+from tests.api.conftest import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,6 +134,23 @@ def peer_policy(data: bytes) -> None:
         matches(rule, known)
 
 
+def raw_request(data: bytes) -> None:
+    """A whole connection to a live listener: what comes back is HTTP or nothing, and nothing of ours broke."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+        answer, bugs = asyncio.run(_converse(Path(name), data))
+    assert not bugs, bugs
+    assert not answer or answer.startswith(b"HTTP/"), answer
+    assert b"Traceback" not in answer
+    assert SECRET.encode() not in answer, answer
+
+
+async def _converse(directory: Path, data: bytes) -> tuple[bytes, list[BaseException]]:
+    async with serving(directory, Limits(header_seconds=0.2, body_seconds=0.2, tick_seconds=0.05)) as broker:
+        with contextlib.suppress(ConnectionError):
+            return await broker.raw(data, half_close=True), broker.bugs
+        return b"", broker.bugs
+
+
 def process_files(data: bytes) -> None:
     """/proc and cgroup paths are written by others: no answer, or a unit's name."""
     unit = unit_of_cgroup(data.decode("utf-8", "surrogateescape"))
@@ -152,10 +173,14 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     each.__name__: each
     for each in (
         pasted_redirect, token_answer, ticket_answer, session_document, state_file, bundle, configuration,
-        request_parts, peer_policy, process_files, log_text,
+        request_parts, raw_request, peer_policy, process_files, log_text,
     )
 }  # fmt: skip
 
+FOUND = (  # by the fuzzer, and looked at: tried first, for ever
+    ("raw_request", b"GET /v1/ts/front-door?min_valid.1\r\nHost: localhost\r\n\r\n"),  # answered as HTTP/0.9
+    ("configuration", f"[tickets.door]\naccoun{SECRET}t = 'home'\n".encode()),  # a secret on the wrong side of the =
+)
 SEEDS: tuple[bytes, ...] = (
     f"http://localhost:8400/callback?code={SECRET}&state=state-of-ours".encode(),
     f"error=access_denied&error_description=AADB2C90091%3A+{SECRET}&state=x".encode(),
@@ -168,6 +193,12 @@ SEEDS: tuple[bytes, ...] = (
         {"statusCode": 403, "message": "Out of call volume quota. Quota will be replenished in 07:01:20."}
     ).encode(),
     b'[accounts.home]\nprovider = "partner"\nclient_id = "x"\n[tickets.door]\naccount = "home"\nallow = ["user:a"]\n',
+    f"GET /v1/tickets/front-door?min_validity=1 HTTP/1.1\r\nHost: localhost\r\nX: {SECRET}\r\n\r\n".encode(),
+    b'POST /v1/tickets/front-door/refresh HTTP/1.1\r\nHost: localhost\r\nIf-Match: "7"\r\n\r\n',
+    (
+        b"POST /v1/accounts/home/login/complete HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b'12\r\n{"response": "x=1"}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'
+    ),
     b"min_validity=60&wait=10",
     b'W/"7", "8"',
     b"application/jwt;q=0.5, text/plain",

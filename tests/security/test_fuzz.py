@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.security.targets import SECRET, SEEDS, TARGETS, refusals
+from tests.security.targets import FOUND, SECRET, SEEDS, TARGETS, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOAK_BYTES = 10_000_000
+MOST_CPU_SECONDS = 2.0  # for one input of 4 KiB at most
 DICTIONARY = (
     SECRET.encode(),
     b"\x00",
@@ -50,6 +52,11 @@ def test_any_bytes_are_understood_or_refused(name: str) -> None:
     fuzz()
 
 
+@pytest.mark.parametrize(("name", "data"), FOUND)
+def test_what_was_found_once_is_found_no_more(name: str, data: bytes) -> None:
+    refusals(TARGETS[name], data)
+
+
 def mutations(random_: random.Random) -> Iterator[bytes]:
     """Seeds, again and again: bytes flipped, pieces cut, doubled, swapped, words put in."""
     while True:
@@ -76,10 +83,12 @@ def test_ten_million_bytes_find_nothing() -> None:
     spent, runs = 0, 0
     for data in mutations(random.Random(seed)):
         for name, target in TARGETS.items():
+            begun = time.process_time()
             try:
                 refusals(target, data)
             except Exception as error:
                 raise AssertionError(f"seed {seed}, target {name}, input {data!r}") from error
+            assert time.process_time() - begun < MOST_CPU_SECONDS, (seed, name, data)
             spent += len(data)
             runs += 1
         if spent >= SOAK_BYTES:
