@@ -5,7 +5,6 @@ Speaks to the services only through Backend. The one invariant: no ticket leaves
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,15 +13,15 @@ from broker.api.audit import Given
 from broker.api.call import answer, json_answer
 from broker.api.hot import Form
 from broker.api.parameters import bare_type, newest_known, no_query, refused_generation, vend_query
-from broker.api.representation import SERVER_NAME, encode_line, tagged, ticket_body
-from broker.core.secret import Secret
-from broker.errors import BadRequest, BrokerError
+from broker.api.representation import SERVER_NAME, tagged, ticket_body
+from broker.api.watching import END, Channel, Message, Watcher, message
+from broker.errors import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import asyncio
 
     from broker.api.audit import Audit
-    from broker.api.backend import Backend, Row
+    from broker.api.backend import Backend
     from broker.api.call import Call
     from broker.api.hot import HotPath
     from broker.api.limits import Limits
@@ -52,7 +51,7 @@ class TicketRoutes:
         self._stopping = stopping
         self._hot = hot
         self._loop = stopping.get_loop()
-        self._upcoming: set[asyncio.Task[Row | None]] = set()
+        self._channels: dict[str, Channel] = {}
         stopping.add_done_callback(lambda _: self._end_watches())
 
     async def list(self, call: Call) -> web.StreamResponse:
@@ -106,70 +105,64 @@ class TicketRoutes:
     async def watch(self, call: Call) -> web.StreamResponse:
         """GET /v1/tickets/{name}/watch: lines until the client hangs up, loses its leave, or the listener stops."""
         no_query(call.query)
-        lines = self._backend.watch(call.name)
-        try:
-            line: Row | None = await anext(lines, None)  # what is wrong with the request shows here, as a problem
-            response = web.StreamResponse(
-                headers={"Content-Type": NDJSON_TYPE, "Cache-Control": "no-store", "Server": SERVER_NAME}
-            )
-            await response.prepare(call.request)
-            await self._stream(call, response, lines, line)
-        finally:
-            if (close := getattr(lines, "aclose", None)) is not None:
-                await close()
+        first = await self._present(call.name)  # what is wrong with the request shows here, as a problem
+        response = web.StreamResponse(
+            headers={"Content-Type": NDJSON_TYPE, "Cache-Control": "no-store", "Server": SERVER_NAME}
+        )
+        await response.prepare(call.request)
+        if first is not None:
+            channel = self._channel(call.name)
+            watcher = channel.join(call, first, chunked="Transfer-Encoding" in response.headers)
+            try:
+                await self._stream(response, channel, watcher)
+            finally:
+                channel.leave(watcher)
+        await response.write(END.line)
         response.force_close()
         return response
 
-    async def _stream(
-        self, call: Call, response: web.StreamResponse, lines: AsyncIterator[Row], line: Row | None
-    ) -> None:
-        upcoming: asyncio.Task[Row | None] | None = None
+    async def _present(self, name: str) -> Message | None:
+        """The state as it is now; None: there is nothing to be told any more. Raises: BrokerError."""
+        lines = self._backend.watch(name)
         try:
-            while line is not None and await self._still_allowed(call):
-                await response.write(encode_line(line))
-                self._tell(call, line)
-                if self._stopping.done():
-                    break
-                if upcoming is None:
-                    upcoming = self._shelter.start(following(lines))
-                    self._upcoming.add(upcoming)
-                    upcoming.add_done_callback(self._upcoming.discard)
-                # Not on `stopping` too: a thousand watchers on one future make each of them slow.
-                done, _ = await asyncio.wait({upcoming}, timeout=self._limits.heartbeat_seconds)
-                line = {"type": "heartbeat"}
-                if self._stopping.done() or (done and upcoming.cancelled()):
-                    line = None
-                elif done:
-                    line, upcoming = upcoming.result(), None
-            await response.write(encode_line({"type": "end"}))
+            row = await anext(lines, None)
         finally:
-            if upcoming is not None:
-                upcoming.cancel()
-                await asyncio.wait({upcoming})
+            if (close := getattr(lines, "aclose", None)) is not None:
+                await close()
+        return None if row is None else message(name, row)
+
+    def _channel(self, name: str) -> Channel:
+        """The one that follows the ticket; after a reload another: the name may mean another ticket."""
+        channel = self._channels.get(name)
+        if channel is None or channel.over or channel.policy is not self._backend.access():
+            channel = self._channels[name] = Channel(
+                name,
+                self._backend.watch(name),
+                access=self._backend.access,
+                audit=self._audit,
+                shelter=self._shelter,
+            )
+        return channel
+
+    async def _stream(self, response: web.StreamResponse, channel: Channel, watcher: Watcher) -> None:
+        news: Message | None = watcher.known
+        while news is not None and not self._stopping.done() and await self._still_allowed(watcher.call):
+            await response.write(news.line)
+            watcher.told_at = self._loop.time()
+            if news.meaning is not None:
+                watcher.known = news
+            if news.given is not None:
+                self._audit.served(watcher.call.peer, watcher.told_at, news.given)
+            news = await channel.next(watcher, self._limits.heartbeat_seconds)
 
     def _end_watches(self) -> None:
-        for upcoming in tuple(self._upcoming):
-            upcoming.cancel()
+        for channel in self._channels.values():
+            channel.end()
 
     async def _still_allowed(self, call: Call) -> bool:
         """A reload may have taken the leave away since."""
         policy = self._backend.access()
         return policy.may_vend(call.name, await call.connection.identity.resolve(policy))
-
-    def _tell(self, call: Call, line: Row) -> None:
-        ticket = line.get("ticket")
-        if ticket is not None:
-            secret = ticket if isinstance(ticket, Secret) else Secret(str(ticket))
-            given = Given("ticket", call.name, secret, line.get("generation"), line.get("expires_in"))
-            self._audit.served(call.peer, self._loop.time(), given)
-
-
-async def following(lines: AsyncIterator[Row]) -> Row | None:
-    """The next line; None at the end, which a failure is too: its cause was a line of its own, or is a shutdown."""
-    try:
-        return await anext(lines, None)
-    except BrokerError:
-        return None
 
 
 def not_modified(generation: int | None) -> web.Response:

@@ -71,9 +71,11 @@ class Broker:
 
 
 @asynccontextmanager
-async def serving(folder: Path, limits: Limits | None = None) -> AsyncIterator[Broker]:
+async def serving(
+    folder: Path, limits: Limits | None = None, backend: FakeBackend | None = None
+) -> AsyncIterator[Broker]:
     path = folder / "broker.sock"
-    backend, events, bugs = FakeBackend(), Recorder(), []  # type: ignore[var-annotated]
+    backend, events, bugs = backend or FakeBackend(), Recorder(), []  # type: ignore[var-annotated]
     endpoint = bind_socket(SocketConfig(path=path, mode=0o600))
     listener = Listener(backend, [endpoint], events=events, on_bug=bugs.append, limits=limits)
     listener.start()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import select
 import socket
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from broker.core.access import AccessPolicy
 from broker.core.secret import Secret
 from broker.errors import ShuttingDown, UnknownTicket
 from tests.api.conftest import Broker, serving
-from tests.api.fake_backend import STRANGER
+from tests.api.fake_backend import STRANGER, FakeBackend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -79,9 +79,59 @@ async def test_a_failure_in_the_middle_ends_the_watch_in_order(broker: Broker) -
         assert await line(response) == {"type": "end"}
 
 
+class States(FakeBackend):
+    """Tells the present state to whoever begins to watch, then each change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state: dict[str, Any] = TICKET_LINE
+        self.changed = asyncio.Event()
+
+    def change(self, state: dict[str, Any]) -> None:
+        self.state, changed, self.changed = state, self.changed, asyncio.Event()
+        changed.set()
+
+    async def watch(self, name: str) -> AsyncIterator[Any]:
+        self.asked.append(("watch", name, {}))
+        while True:
+            yield self.state
+            await self.changed.wait()
+
+
+async def test_many_watchers_are_told_each_change_once_and_a_late_one_is_told_the_state(folder: Path) -> None:
+    eight = {**TICKET_LINE, "ticket": Secret("t-8"), "generation": 8}
+    backend = States()
+    async with serving(folder, backend=backend) as broker, asyncio.timeout(10), AsyncExitStack() as stack:
+        responses = [await stack.enter_async_context(broker.session.get(WATCH)) for _ in range(40)]
+        for response in responses:
+            assert (await line(response))["generation"] == 7
+        backend.change(eight)
+        for response in responses:
+            assert await line(response) == {**eight, "ticket": "t-8"}
+        responses.append(await stack.enter_async_context(broker.session.get(WATCH)))
+        assert (await line(responses[-1]))["generation"] == 8
+        backend.change(eight)  # what is known already is no change
+        backend.change({"type": "unavailable", "code": "login_required"})
+        for response in responses:
+            assert (await line(response))["type"] == "unavailable"
+        broker.listener.audit.flush()
+        assert sum(int(str(facts["count"])) for facts in broker.events.of("ticket.served")) == 81
+
+
+async def test_a_watcher_without_room_for_more_is_written_to_by_its_own_coroutine(broker: Broker) -> None:
+    async with watching(broker) as response:
+        assert (await line(response))["generation"] == 7
+        for connection in broker.listener.connections:
+            connection.writing_paused = True
+        for generation in (8, 9):
+            broker.backend.lines.put_nowait({**TICKET_LINE, "generation": generation})
+            assert (await line(response))["generation"] == generation
+
+
 async def test_a_watch_ends_when_its_client_hangs_up(broker: Broker) -> None:
     async with watching(broker) as response:
         await line(response)
+        broker.backend.watch_closed.clear()
         response.close()
         await broker.backend.watch_closed.wait()
 
@@ -90,7 +140,7 @@ async def test_a_watch_ends_when_a_reload_takes_the_leave_away(broker: Broker) -
     async with watching(broker) as response:
         await line(response)
         broker.backend.policy = AccessPolicy(own_uid=STRANGER, tickets={"front-door": ("uid:1234567",)})
-        broker.backend.lines.put_nowait(TICKET_LINE)
+        broker.backend.lines.put_nowait({**TICKET_LINE, "generation": 8})
         assert await line(response) == {"type": "end"}
 
 
