@@ -1,112 +1,160 @@
 """The published figure: a hundred years of one household under ordinary weather, for three seeds, as a table.
 
-`python -m broker.drill.figure` prints it (`--years`, `--seeds`). Years are lived in decades that each begin in 2026:
-the broker rightly believes no date from long after it was written. The one invariant: nothing in the table is typed in.
+`python -m broker.drill.figure` (`make drill-figure`) plays it, a decade at a time, and keeps each decade's figures in a
+file, so that it can be broken off, gone on with, and played by two processes. Each decade begins in 2026: the broker
+rightly believes no date from long after it was written. The one invariant: nothing in the table is typed in.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from broker.drill.climate import ORDINARY, ordinary
-from broker.drill.oracle import Judgement, judge
+from broker.drill.oracle import judge
 from broker.drill.world import play
 
 if TYPE_CHECKING:
-    from broker.drill.script import Script
+    from collections.abc import Iterable
 
+Life = tuple[int, int, float, float]  # seed, number of the decade, years, seconds that a ticket lives
+Figures = dict[str, Any]
 DECADE_YEARS = 10.0
+BEGIN, END = "<!-- drill figure: made by make drill-figure -->", "<!-- end of the drill figure -->"
 HEADINGS = (
     "seed",
     "years",
     "ticket in hand",
-    "avoidable misses",
+    "without, avoidable",
+    "callers sent away, avoidable",
     "logins lost (avoidable)",
     "calls / least possible",
     "promises broken",
-    "CPU minutes",
+    "CPU s a year",
 )
 
 
-@dataclass(slots=True)
-class Sum:
-    """The figures of several lives together."""
-
-    seconds: float = 0.0
-    covered_seconds: float = 0.0
-    avoidable_misses: int = 0
-    losses: int = 0
-    avoidable_losses: int = 0
-    calls: int = 0
-    least_calls: int = 0
-    broken: int = 0
-
-    def add(self, verdict: Judgement) -> None:
-        """One more life."""
-        self.seconds += verdict.seconds
-        self.covered_seconds += verdict.covered_seconds
-        self.avoidable_misses += verdict.avoidable_misses + (verdict.avoidable_seconds > 0)
-        self.losses += verdict.losses
-        self.avoidable_losses += verdict.avoidable_losses
-        self.calls += verdict.calls
-        self.least_calls += verdict.least_calls
-        self.broken += len(verdict.violations)
-
-
-def lives(seed: int, years: float, ticket_seconds: float) -> list[Script]:
-    """The scripts of so many years, at most a decade each."""
-    found, number = [], 0
+def lives(seed: int, years: float, ticket_seconds: float) -> list[Life]:
+    """So many years, at most a decade each."""
+    found: list[Life] = []
     while years > 0:
-        script = ordinary(seed * 1000 + number, min(years, DECADE_YEARS))
-        found.append(replace(script, household=replace(script.household, ticket_seconds=ticket_seconds)))
-        years, number = years - DECADE_YEARS, number + 1
+        found.append((seed, len(found), min(years, DECADE_YEARS), ticket_seconds))
+        years -= DECADE_YEARS
     return found
 
 
-def row(seed: int, years: float, ticket_seconds: float) -> tuple[str, ...]:
-    """One line of the table."""
-    begin, total = time.process_time(), Sum()
-    for script in lives(seed, years, ticket_seconds):
-        total.add(judge(play(script)))
-    minutes = (time.process_time() - begin) / 60
+def live(life: Life) -> Figures:
+    """Play one decade: its figures."""
+    seed, number, years, ticket_seconds = life
+    begin, script = time.process_time(), ordinary(seed * 1000 + number, years)
+    verdict = judge(play(replace(script, household=replace(script.household, ticket_seconds=ticket_seconds))))
+    return {
+        "life": list(life),
+        "seconds": verdict.seconds,
+        "covered": verdict.covered_seconds,
+        "avoidable_seconds": verdict.avoidable_seconds,
+        "avoidable_misses": verdict.avoidable_misses,
+        "losses": verdict.losses,
+        "avoidable_losses": verdict.avoidable_losses,
+        "calls": verdict.calls,
+        "least_calls": verdict.least_calls,
+        "broken": len(verdict.violations),
+        "cpu": time.process_time() - begin,
+    }
+
+
+def row(seed: int, found: Iterable[Figures]) -> tuple[str, ...]:
+    """One line of the table: all decades of a seed."""
+    mine = [figures for figures in found if figures["life"][0] == seed]
+
+    def sum_of(name: str) -> float:
+        return float(sum(figures[name] for figures in mine))
+
+    years = sum(figures["life"][2] for figures in mine)
     return (
         str(seed),
         f"{years:g}",
-        f"{100 * total.covered_seconds / total.seconds:.3f} %",
-        str(total.avoidable_misses),
-        f"{total.losses} ({total.avoidable_losses})",
-        f"{total.calls} / {total.least_calls} = {total.calls / total.least_calls:.2f}",
-        str(total.broken),
-        f"{minutes:.1f}",
+        f"{100 * sum_of('covered') / sum_of('seconds'):.3f} %",
+        f"{sum_of('avoidable_seconds'):.0f} s",
+        f"{sum_of('avoidable_misses'):.0f}",
+        f"{sum_of('losses'):.0f} ({sum_of('avoidable_losses'):.0f})",
+        f"{sum_of('calls'):.0f} / {sum_of('least_calls'):.0f} = {sum_of('calls') / sum_of('least_calls'):.2f}",
+        f"{sum_of('broken'):.0f}",
+        f"{sum_of('cpu') / years:.1f}",
     )
 
 
+def table(found: list[Figures], ticket_seconds: float) -> str:
+    """All of it, with what was described, as Markdown."""
+    weather = ", ".join(f"{kind} {rate:g}" for kind, rate in ORDINARY.items()).replace("_", " ")
+    household = f"One door kept warm, tickets of {ticket_seconds:g} s, id tokens of an hour, a person within 6 h."
+    rows = [row(seed, found) for seed in sorted({figures["life"][0] for figures in found})]
+    lines = [HEADINGS, tuple("---" for _ in HEADINGS), *rows]
+    text = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return f"{household} Weather, times a year: {weather}.\n\n{text}\n"
+
+
+def source() -> str:
+    """A digest of the program: figures of another one are not used."""
+    package = Path(__file__).parents[1]
+    texts = b"".join(path.read_bytes() for path in sorted(package.rglob("*.py")))
+    return hashlib.sha256(texts).hexdigest()[:16]
+
+
+def play_all(wanted: list[Life], kept: Path, jobs: int) -> list[Figures]:
+    """The figures of all, those that are kept already not played again."""
+    program = source()
+    lines = [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept.exists() else []
+    found = {tuple(it["life"]): it for it in lines if it["program"] == program}
+    left = [life for life in wanted if life not in found]
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(jobs) as pool, kept.open("a", encoding="utf-8") as file:
+        for done in as_completed([pool.submit(live, life) for life in left]):
+            figures = {**done.result(), "program": program}
+            file.write(json.dumps(figures) + "\n")
+            file.flush()
+            found[tuple(figures["life"])] = figures
+            have = sum(life in found for life in wanted)
+            sys.stderr.write(
+                f"{have} of {len(wanted)} lives: seed {figures['life'][0]}, {figures['cpu']:.0f} s of CPU\n"
+            )
+    return [found[life] for life in wanted]
+
+
 def main(arguments: list[str]) -> int:
-    """Print the table; 1 where a promise was broken."""
+    """Print the table, or put it into a file between its markers; 1 where a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m broker.drill.figure")
     parser.add_argument("--years", type=float, default=100.0)
     parser.add_argument("--ticket-seconds", type=float, default=3600.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--jobs", type=int, default=2, help="processes that play at the same time")
+    parser.add_argument("--kept", type=Path, default=Path("build/drill-figure.jsonl"), help="figures of each decade")
+    parser.add_argument("--into", type=Path, help="a file whose part between the markers is replaced")
     args = parser.parse_args(arguments)
-    weather = ", ".join(f"{kind} {rate:g}" for kind, rate in ORDINARY.items())
-    tell(f"one door kept warm, tickets of {args.ticket_seconds:g} s, id tokens of an hour; a year's weather: {weather}")
-    tell("| " + " | ".join(HEADINGS) + " |\n|" + " --- |" * len(HEADINGS))
-    broken = 0
-    for seed in args.seeds:
-        cells = row(seed, args.years, args.ticket_seconds)
-        broken += int(cells[6])
-        tell("| " + " | ".join(cells) + " |")
-    return 1 if broken else 0
+    wanted = [life for seed in args.seeds for life in lives(seed, args.years, args.ticket_seconds)]
+    found = play_all(wanted, args.kept, args.jobs)
+    text = table(found, args.ticket_seconds)
+    if args.into is None:
+        sys.stdout.write(text)
+    else:
+        args.into.write_text(replaced(args.into.read_text("utf-8"), text), "utf-8")
+    return 1 if any(figures["broken"] for figures in found) else 0
 
 
-def tell(text: str) -> None:
-    """A line of the result."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+def replaced(document: str, text: str) -> str:
+    """The document with what stands between the markers replaced. Raises: ValueError where there are none."""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"there is no place for the figure: {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n{text}{END}{after}"
 
 
 if __name__ == "__main__":

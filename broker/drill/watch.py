@@ -133,7 +133,7 @@ class Watch:
         self.used_up: list[tuple[float, float]] = []  # … and when all calls were
         self._attempts: dict[str, Attempts] = {}
         self._account_until = 0.0
-        self._rejected: set[str] = set()
+        self._rejected: dict[str, float] = {}  # token: when
         self._call_times: deque[float] = deque()
         self._spent: dict[str, None] = {}
         self._login_promised = 0.0
@@ -198,7 +198,7 @@ class Watch:
             return
         attempts = self._attempts.setdefault("token", Attempts())
         if isinstance(error, GrantRejected):
-            self._rejected.add(token)
+            self._rejected[token] = now
             attempts.not_before = 0.0
             return
         ambiguous = error.ambiguous
@@ -323,6 +323,12 @@ class Watch:
         self._state_lost = True
         self._ledger_unsure_until = self.clock.elapsed + DAY
         self._rejected.clear()
+
+    def write_torn(self) -> None:
+        """The process died in the middle of a write: what it heard just now, and the wait for it, may be lost."""
+        self.forgive()
+        now = self.clock.elapsed
+        self._rejected = {token: at for token, at in self._rejected.items() if at < now - SECOND}
 
     def _answer_was_lost(self) -> bool:
         """Whether the only good token stood in an answer that never arrived."""

@@ -219,7 +219,7 @@ class World:
 
     def _crashed(self) -> None:
         """It died in the middle of a write, which may have been of the very failure to wait for."""
-        self.watch.forgive()
+        self.watch.write_torn()
         if self.process is not None and self.process.accounts[ACCOUNT].identity.token.in_flight:
             self.watch.answer_may_be_lost()
         self._loop.call_soon(self._crash_ends)  # it may be a step in its own thread that dies

@@ -12,6 +12,7 @@ import asyncio
 import json
 import re
 import threading
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from broker.core.quota import Ledger
@@ -244,7 +245,7 @@ def _ledger_to(ledger: Ledger) -> dict[str, Any]:
     return {
         "anchor": instant_to(ledger.anchor),
         "position": ledger.position,
-        "calls": [list(entry) for entry in ledger.calls],
+        "calls": [(ceil(position), total) for position, total in ledger.calls],  # slots end at whole seconds
         "before": ledger.before,
         "forgiven_to": None if forgiven == float("-inf") else forgiven,
         "stop": span_to(ledger.stop),

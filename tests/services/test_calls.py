@@ -149,7 +149,7 @@ def test_a_call_is_on_disk_before_it_is_made() -> None:
     on_disk: list[bool] = []
 
     async def scenario(lab: Lab) -> None:
-        lab.cloud.on_call = lambda: on_disk.append(b'"calls":[[0.0,1]]' in lab.store.documents["tickets-home"])
+        lab.cloud.on_call = lambda: on_disk.append(b'"calls":[[0,1]]' in lab.store.documents["tickets-home"])
         await lab.settle()
         assert on_disk == [True]
 
