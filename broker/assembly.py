@@ -83,7 +83,7 @@ def set_fleet(
     Accounts that go on keep login, book and tickets; those removed keep their files.
     """
     for name in [name for name in accounts if name not in config.accounts]:
-        del accounts[name]
+        fleet.set_tickets(accounts.pop(name), (), around)  # who watches them is told that they are gone
     added = []
     for name, account_config in config.accounts.items():
         account = accounts.get(name)

@@ -79,7 +79,6 @@ EVENTS: dict[str, Event] = {
     "ticket.probed": _event("info", "ticket account count"),
     "ticket.renewed_after_refusal": _event("info", "ticket account generation uid"),
     "publish.failed": _event("error", "ticket path detail hint", hooks=True),
-    "publish.withdrawn": _event("debug", "ticket path"),
     # the quota
     "quota.exhausted": _event("error", "account retry_after_seconds used quota detail", hooks=True),
     "quota.replenished": _event("info", "account used quota", hooks=True),

@@ -20,6 +20,7 @@ from broker.adapters.worker import ThreadWorker
 from broker.config.changes import describe_changes, in_force_after_reload
 from broker.config.file import find_config_file, read_config
 from broker.config.warnings import config_warnings
+from broker.errors import StoreError
 from broker.services.counting import counted
 from broker.services.fleet import Account, Cloud, Surroundings
 from broker.services.reminders import Reminders
@@ -170,7 +171,10 @@ class Installation:
         for name, ticket in self.config.tickets.items():
             after = config.tickets.get(name)
             if ticket.publish is not None and (after is None or after.publish != ticket.publish):
-                await self.disk_worker.run(partial(self._publisher.withdraw, name))
+                try:
+                    await self.disk_worker.run(partial(self._publisher.withdraw, name))
+                except StoreError as error:
+                    self._events.emit("publish.failed", ticket=name, detail=error.message, hint=error.hint)
 
     def _tell(self, config: Config, changes: list[str]) -> None:
         if changes == ["started"]:

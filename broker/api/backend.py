@@ -49,7 +49,7 @@ class Backend(Protocol):
         ...
 
     def watch(self, name: str) -> AsyncIterator[Row]:
-        """The lines of GET …/watch: the current state at once, then one at every change; ends at shutdown.
+        """The lines of GET …/watch: the current state at once, then one at every change; ends with the ticket.
 
         Lines are `{"type": "ticket"|"unavailable", …}`; heartbeats and the `end` line are the listener's.
         """

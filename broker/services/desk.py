@@ -131,10 +131,13 @@ class Desk:
         return self._vended(service, await service.renew(refused_generation))
 
     async def watch(self, name: str) -> AsyncIterator[Row]:
-        """The present state, then each change of it; changes that follow at once may be told as one."""
+        """The present state, then each change of it, until the configuration no longer names the ticket.
+
+        Changes that follow at once may be told as one.
+        """
         service = self._ticket(name)
         told: object = None
-        while True:
+        while not service.forgotten:
             changed = service.ref.changed()
             key, line = self._watch_line(service)
             if key != told:

@@ -100,6 +100,7 @@ class Prober:
             if isinstance(error, QuotaExhausted) and error.retry_after_seconds:
                 now = self._timekeeper.now()
                 account.book.ledger = quota.stopped(account.book.ledger, now, error.retry_after_seconds)
+                account.book.change()
             return _row(form, verdict_of(error), error.code.value, error.message)
         finally:
             await issuer.close()

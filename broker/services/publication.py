@@ -1,11 +1,13 @@
 """The published file of one ticket: what stands in it is the ticket that callers would get, or there is none.
 
-Level-triggered: `follow` compares what is published with what should be. The one invariant: a file outlives its
-ticket's validity by no more than a sweep.
+Level-triggered: `follow` compares what is published with what should be. A disk that refuses is told once and asked
+again, and never stops anybody. The one invariant: a file outlives its ticket's validity by no more than a sweep.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from broker.errors import StoreError
@@ -14,13 +16,14 @@ if TYPE_CHECKING:
     from broker.ports import Events, Publisher, Worker
     from broker.services.page import HeldTicket
 
-UNKNOWN = -1  # a file of an earlier process may be there
+UNKNOWN = -1  # a file of an earlier process may be there, or one that the disk did not let us replace
+AGAIN_SECONDS = 5.0  # between two attempts at a file that the disk refused
 
 
 class Publication:
     """Keeps one published file true."""
 
-    __slots__ = ("_events", "_generation", "_name", "_publisher", "_worker")
+    __slots__ = ("_events", "_generation", "_lock", "_name", "_publisher", "_refused", "_worker")
 
     def __init__(self, name: str, *, publisher: Publisher, worker: Worker, events: Events) -> None:
         self._name = name
@@ -28,17 +31,39 @@ class Publication:
         self._worker = worker
         self._events = events
         self._generation: int | None = UNKNOWN
+        self._refused = False
+        self._lock = asyncio.Lock()  # a file is not withdrawn while an older word about it is still being written
 
     async def follow(self, held: HeldTicket | None) -> None:
         """Make the file say this ticket; None: there is to be no file."""
         wanted = None if held is None else held.generation
-        if wanted == self._generation:
-            return
-        self._generation = wanted
+        async with self._lock:
+            if wanted == self._generation:
+                return
+            try:
+                await self._worker.run(lambda: self._write(held))
+            except StoreError as error:
+                self._note_refusal(error)
+            else:
+                self._generation, self._refused = wanted, False
+
+    def again_in(self) -> float:
+        """Seconds until a file that was refused is tried again; infinite where none was."""
+        return AGAIN_SECONDS if self._refused else math.inf
+
+    def _write(self, held: HeldTicket | None) -> None:
+        """Blocking. Where the new ticket cannot be published the old file goes: it would outlive its ticket."""
         if held is None:
-            await self._worker.run(lambda: self._publisher.withdraw(self._name))
+            self._publisher.withdraw(self._name)
             return
         try:
-            await self._worker.run(lambda: self._publisher.publish(self._name, held.ticket))
-        except StoreError as error:
-            self._events.emit("publish.failed", ticket=self._name, detail=error.message)
+            self._publisher.publish(self._name, held.ticket)
+        except StoreError:
+            self._publisher.withdraw(self._name)
+            raise
+
+    def _note_refusal(self, error: StoreError) -> None:
+        self._generation = UNKNOWN
+        if not self._refused:
+            self._events.emit("publish.failed", ticket=self._name, detail=error.message, hint=error.hint)
+        self._refused = True

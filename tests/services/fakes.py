@@ -290,6 +290,7 @@ class FakePublisher:
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
         self.refuse: StoreUnavailable | None = None
+        self.keep: StoreUnavailable | None = None
 
     def publish(self, name: str, ticket: Secret) -> None:
         if self.refuse is not None:
@@ -297,6 +298,8 @@ class FakePublisher:
         self.files[name] = ticket.reveal()
 
     def withdraw(self, name: str) -> None:
+        if self.keep is not None:
+            raise self.keep
         self.files.pop(name, None)
 
 

@@ -178,3 +178,15 @@ def test_a_logout_withdraws_every_published_file() -> None:
 
     doors = [a_door(name, "always", publish=PublishConfig(Path(f"/run/{name}"))) for name in ("front", "back")]
     in_lab(scenario, *doors)
+
+
+def test_a_watch_ends_when_the_configuration_no_longer_names_the_ticket() -> None:
+    async def scenario(lab: Lab) -> None:
+        watcher = Watcher(lab.desk.watch("front"))
+        await pass_seconds(5)
+        lab.rearrange(a_door("side", "always"))
+        await pass_seconds(1)
+        assert watcher.task.done()
+        assert [line["type"] for line in watcher.lines] == ["unavailable", "ticket"]
+
+    in_lab(scenario)

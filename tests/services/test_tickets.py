@@ -16,6 +16,7 @@ from broker.errors import (
     GatewayOffline,
     RateLimited,
     ShortValidity,
+    StoreUnavailable,
     UpstreamRejected,
     UpstreamUnavailable,
 )
@@ -456,6 +457,38 @@ def test_a_ticket_that_comes_after_the_logout_is_not_kept() -> None:
         lab.cloud.go_on.set()
         await lab.settle()
         assert lab.door(0).page.held == ()
+        assert not lab.publisher.files
+
+    in_lab(scenario, published("always"))
+
+
+def test_a_file_that_cannot_be_replaced_goes_and_comes_back_with_the_disk() -> None:
+    async def scenario(lab: Lab) -> None:
+        first = await lab.get()
+        await lab.settle()
+        assert lab.publisher.files == {"front": first.ticket.reveal()}
+        lab.publisher.refuse = StoreUnavailable("disk full")
+        await pass_seconds(250)
+        assert (await lab.get()).generation > first.generation
+        assert not lab.publisher.files, "the file of a ticket that was replaced stays"
+        assert len(lab.recorder.of("publish.failed")) == 1
+        lab.publisher.refuse = None
+        await pass_seconds(6)
+        assert lab.publisher.files == {"front": (await lab.get()).ticket.reveal()}
+
+    in_lab(scenario, published("always"))
+
+
+def test_a_file_that_cannot_be_withdrawn_stops_nobody_and_goes_when_the_disk_lets_it() -> None:
+    async def scenario(lab: Lab) -> None:
+        await lab.get()
+        lab.publisher.keep = StoreUnavailable("read-only")
+        await lab.desk.logout("home")
+        assert b"ticket 1 for front" not in lab.store.documents["tickets-home"]
+        assert lab.publisher.files
+        assert len(lab.recorder.of("publish.failed")) == 1
+        lab.publisher.keep = None
+        await pass_seconds(6)
         assert not lab.publisher.files
 
     in_lab(scenario, published("always"))
