@@ -37,7 +37,8 @@ class Failure(Exception):
     def from_problem(cls, problem: Problem) -> Failure:
         """What the broker said, with a hint where it gave none."""
         problems = problem.document.get("problems")
-        details = [str(each) for each in problems] if isinstance(problems, list) else []
+        told = [str(each) for each in problems] if isinstance(problems, list) else []
+        details = [each for each in told if each not in problem.detail]
         return cls(problem.detail, exit_codes.of_code(problem.code), hint=_hint(problem), details=details)
 
 

@@ -39,4 +39,4 @@ def sandbox(args: argparse.Namespace, _terminal: Terminal) -> int:
 
 def config_failure(error: ConfigError) -> Failure:
     """Every problem of a configuration, one a line."""
-    return Failure(error.message, exit_codes.USAGE, hint=error.hint, details=error.problems)
+    return Failure(error.message, exit_codes.USAGE, hint=error.hint)

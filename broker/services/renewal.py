@@ -44,9 +44,9 @@ class Renewal:
     """Keeps one ticket. `touch` asks for a look at it: something about it has changed."""
 
     __slots__ = (
-        "_book", "_events", "_forgotten", "_need", "_planner", "_publisher", "_seen_generation", "_seen_plan",
+        "_book", "_events", "_need", "_planner", "_publisher", "_seen_generation", "_seen_plan",
         "_seen_windows", "_timekeeper", "_told_code", "_told_unavailable", "_touch", "_worker", "calls", "config",
-        "identity", "look_at_seconds", "page", "publication", "queued", "ref",
+        "forgotten", "identity", "look_at_seconds", "page", "publication", "queued", "ref",
     )  # fmt: skip
 
     def __init__(
@@ -81,7 +81,7 @@ class Renewal:
         self._seen_generation, self._seen_plan, self._seen_windows = -1, -1, NO_WINDOWS
         self._told_unavailable = False
         self._told_code: Code | None = None
-        self._forgotten = False
+        self.forgotten = False
         self.publication = self._make_publication()
         api = identity.config.api
         self.ref: Refreshable[HeldTicket] = Refreshable(
@@ -120,7 +120,7 @@ class Renewal:
         except BrokerError as error:
             await self._note_failure(error)
         else:
-            if self.identity.session is not None and self.page is page and not self._forgotten:
+            if self.identity.session is not None and self.page is page and not self.forgotten:
                 await self._take(held)
             # else: logged out, or meant for another door, meanwhile: nothing of it is kept
         finally:
@@ -207,7 +207,7 @@ class Renewal:
             self._events.emit("ticket.issue_failed", ticket=self.name, **facts)
 
     async def _publish(self) -> None:
-        if self.publication is not None and not self._forgotten:
+        if self.publication is not None and not self.forgotten:
             await self.publication.follow(self.ref.usable(self._timekeeper.now()))
 
     # the sweep
@@ -245,16 +245,18 @@ class Renewal:
 
     async def look(self, now: Instant) -> tuple[bool, float]:
         """Put right what time has changed: whether an attempt is due, and seconds until the next look."""
+        again_in = math.inf
         if self.publication is not None:
             await self.publication.follow(self.ref.usable(now))
+            again_in = self.publication.again_in()
         ends_in = self._note_end(now)
         due = self.due_in(now)
         if due <= 0:  # it ended while nobody knew yet why: an attempt for the token may be under way
             unexplained = ends_in == math.inf and not self._told_unavailable
-            return True, UNTOLD_SECONDS if unexplained else ends_in
+            return True, min(again_in, UNTOLD_SECONDS if unexplained else ends_in)
         if due == math.inf and self.config.warm == "adaptive" and not self.ref.in_flight:
             due = self._planner.looks_again_in(now)
-        return False, min(due, ends_in)
+        return False, min(due, ends_in, again_in)
 
     def _note_end(self, now: Instant) -> float:
         """Seconds until the value in hand ends, infinite where there is none; tell once when it has."""

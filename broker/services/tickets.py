@@ -67,8 +67,9 @@ class TicketService(Renewal):
         self._touch(self)
 
     def forget(self) -> None:
-        """The configuration no longer names it: what is under way is not kept."""
-        self._forgotten = True
+        """The configuration no longer names it: what is under way is not kept, and who watches is told."""
+        self.forgotten = True
+        self.ref.notify()
 
     async def withdraw(self) -> None:
         """Remove the published file."""
