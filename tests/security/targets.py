@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 SECRET = "s3cr3t-Canary-0f1e2d3c4b5a6978"
 PENDING = PendingLogin("https://login.example/", "http://localhost/cb", Secret("state-of-ours"), nonce=Secret("n"))
 ANSWER_HEADERS = {"content-type": "application/json", "date": "Mon, 23 Nov 2026 10:00:00 GMT"}
+HEADER = re.compile(rb"(?m)^\s*\[.*$")  # of a TOML table: the name that its owner gave is told, whatever it is
 KEY = StateKey.from_secret(Secret("k" * 44), "test")
 
 
@@ -106,7 +108,7 @@ def bundle(data: bytes) -> None:
 def configuration(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as name:
         file = Path(name, "broker.toml")
-        file.write_bytes(data)
+        file.write_bytes(HEADER.sub(lambda found: found[0].replace(SECRET.encode(), b"name"), data))
         read_config(file, {"HOME": name}, user_id=1000)
 
 
