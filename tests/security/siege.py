@@ -1,0 +1,181 @@
+"""A siege: a real daemon with a ticket, a well-behaved client, and a thousand hostile connections around them.
+
+Used by a benchmark (the figures). The one invariant: quiet and siege are measured by the
+same client, in the same run, against the same process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.e2e.waiting import pause, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CROWD = Path(__file__).with_name("crowd.py")
+HOSTILE_UIDS = (61001, 61002, 61003, 61004, 61005)
+ASK = b"GET /v1/tickets/front-door HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+CPUS = sorted(os.sched_getaffinity(0))
+
+
+class Client:
+    """A well-behaved client: one request after the other, at a steady pace; `kept` on one connection."""
+
+    def __init__(self, path: Path, *, kept: bool) -> None:
+        self._path = path
+        self._kept = kept
+        self._channel: socket.socket | None = None
+
+    def ask(self) -> float:
+        """One ticket; the seconds it took. Raises: AssertionError where it is anything else."""
+        begun = time.perf_counter()
+        if self._channel is None:
+            self._channel = socket.socket(socket.AF_UNIX)
+            self._channel.settimeout(20)
+            self._channel.connect(os.fspath(self._path))
+        self._channel.sendall(ASK)
+        answer = self._channel.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 200 "), answer[:200]
+        if not self._kept:
+            self.close()
+        return time.perf_counter() - begun
+
+    def close(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def ask_for(self, seconds: float, pace_seconds: float = 0.002) -> list[float]:
+        """The seconds of each request, sorted."""
+        end, taken = time.perf_counter() + seconds, []
+        while time.perf_counter() < end:
+            taken.append(self.ask())
+            pause(pace_seconds)
+        self.close()
+        return sorted(taken)
+
+
+def share(taken: list[float], part: float) -> float:
+    """The value that `part` of all do not exceed."""
+    return taken[min(len(taken) - 1, int(len(taken) * part))]
+
+
+@dataclass
+class Footprint:
+    """What a process has: memory in bytes, open descriptors."""
+
+    rss: int
+    descriptors: int
+
+    @classmethod
+    def of(cls, pid: int) -> Footprint:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return cls(pages * os.sysconf("SC_PAGE_SIZE"), sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
+
+
+@dataclass
+class Crowd:
+    """Hostile processes: five of users of their own where we are root, else one of ours."""
+
+    path: Path
+    count: int
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    told: list[dict[str, Any]] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        from tests.security.test_process import python_for_anybody
+
+        uids: list[int | None] = list(HOSTILE_UIDS) if os.getuid() == 0 else [None]
+        for uid in uids:
+            who: dict[str, Any] = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+            process: subprocess.Popen[str] = subprocess.Popen(
+                [python_for_anybody(), "-c", CROWD.read_text(), str(self.path), str(self.count // len(uids))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd="/",
+                **who,
+            )
+            self.processes.append(process)
+        for process in self.processes:
+            if len(CPUS) > 1:
+                os.sched_setaffinity(process.pid, CPUS[-1:])
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            try:
+                told = process.communicate("", timeout=10)[0]
+                self.told.append(json.loads(told.splitlines()[-1]) if told else {})
+            finally:
+                process.kill()
+
+    def did(self) -> dict[str, int]:
+        """What all of them did, summed."""
+        total: dict[str, int] = {}
+        for each in self.told:
+            for name, number in each.items():
+                total[name] = total.get(name, 0) + number
+        return total
+
+
+@dataclass
+class Report:
+    """One siege in figures."""
+
+    quiet: dict[str, list[float]]
+    besieged: dict[str, list[float]]
+    before: Footprint
+    during: Footprint
+    after: Footprint
+    crowd: dict[str, int]
+
+    def ratio(self, kind: str, part: float = 0.99) -> float:
+        """How much longer it takes in the siege."""
+        return share(self.besieged[kind], part) / share(self.quiet[kind], part)
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        for kind in self.quiet:
+            quiet, besieged = self.quiet[kind], self.besieged[kind]
+            yield (
+                f"{kind}: p50 {share(quiet, 0.5) * 1e3:.2f} -> {share(besieged, 0.5) * 1e3:.2f} ms, "
+                f"p99 {share(quiet, 0.99) * 1e3:.2f} -> {share(besieged, 0.99) * 1e3:.2f} ms "
+                f"({self.ratio(kind):.2f} times; {len(quiet)} and {len(besieged)} requests)"
+            )
+        for name, seen in (("before", self.before), ("during", self.during), ("after", self.after)):
+            yield f"{name}: {seen.rss / 2**20:.1f} MiB, {seen.descriptors} descriptors"
+        yield f"the crowd: {self.crowd}"
+
+
+def besiege(path: Path, pid: int, *, count: int = 1000, seconds: float = 5.0) -> Report:
+    """Measure quiet, then the siege, then what is left of it."""
+    if len(CPUS) > 1:  # the crowd has the last one: what is measured is the daemon, not who gets the processor
+        for each in (pid, os.getpid()):
+            os.sched_setaffinity(each, CPUS[:-1])
+    clients = {"kept connection": Client(path, kept=True), "new connection": Client(path, kept=False)}
+    for client in clients.values():
+        client.ask_for(1.0)
+    quiet = {kind: client.ask_for(seconds / 2) for kind, client in clients.items()}
+    before = Footprint.of(pid)
+    try:
+        with Crowd(path, count) as crowd:
+            besieged = {kind: client.ask_for(seconds / 2) for kind, client in clients.items()}
+            during = Footprint.of(pid)
+    finally:
+        os.sched_setaffinity(0, CPUS)
+    until(lambda: Footprint.of(pid).descriptors <= before.descriptors, seconds=15, what="descriptors are left")
+    pause(2.0)
+    return Report(quiet, besieged, before, during, Footprint.of(pid), crowd.did())
