@@ -53,7 +53,9 @@ def ticket_details(ticket: TicketService, account: Account, now: Instant) -> Row
     """One ticket of GET /v1/status."""
     error = ticket.why_unavailable(now)
     held = ticket.ref.usable(now)
-    due = ticket.due_in(now)
+    due, held_back = ticket.due_in(now), account.calls.gate_in(now, prefetch=not ticket.urgent(now))
+    if not math.isinf(held_back):  # a quota that is used up, a failure of the account: nothing is tried before
+        due = max(due, held_back)
     return {
         **ticket_row(ticket, now),
         **problem_fields(error),

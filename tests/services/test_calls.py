@@ -107,6 +107,17 @@ def test_who_waits_longer_than_the_stop_gets_the_ticket() -> None:
     in_lab(scenario, a_door("front", "on-demand"))
 
 
+def test_the_next_attempt_that_is_told_is_not_before_the_quota_allows_one() -> None:
+    async def scenario(lab: Lab) -> None:
+        lab.cloud.outcomes.append(quota(600))
+        await lab.settle()
+        row = lab.status()["tickets"][0]
+        assert row["code"] == "quota_exhausted"
+        assert 590 <= row["next_renewal_in"] <= 600
+
+    in_lab(scenario, FRONT)
+
+
 # our own count
 
 
