@@ -7,7 +7,7 @@ SCENARIO ?= normal
 
 PROVIDERS := tests/providers
 
-.PHONY: sandbox providers test lint unit all-tests soak system-257 bench drill-figure clean
+.PHONY: sandbox providers test lint unit all-tests soak system-257 bench bench-table peers drill-figure clean
 
 sandbox: $(VENV)/.installed
 	@$(BIN)/eliot-broker sandbox --once --scenario $(SCENARIO)
@@ -26,9 +26,21 @@ lint: $(VENV)/.developing
 unit: $(VENV)/.developing
 	@$(BIN)/pytest -q -n 2 -m "not slow and not system and not alone and not soak"
 
-bench: $(VENV)/.developing
-	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/constraints.txt uvloop
-	@$(BIN)/python -m tests.benchmarks
+bench: $(VENV)/.developing peers
+	@$(BIN)/python -m tests.benchmarks $(PART)
+
+# the same, and its chapter of the README written anew
+bench-table: $(VENV)/.developing peers
+	@$(BIN)/python -m tests.benchmarks --readme README.md
+
+# what the benchmarks are measured beside; what is missing, and cannot be installed, is left out of the table
+peers:
+	@missing=; for need in cc:gcc git:git curl:curl taskset:util-linux oidc-agent:oidc-agent-cli; do \
+	  command -v $${need%%:*} >/dev/null || missing="$$missing $${need##*:}"; done; \
+	[ -e /usr/include/oidc-agent/api.h ] || missing="$$missing liboidc-agent-dev"; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null && missing=; fi; \
+	[ -z "$$missing" ] || { echo "note: not installed:$$missing"; echo "hint: apt-get install$$missing"; }
 
 # the tables of the README's "Simulated", printed and written there: five minutes, always the same figures
 plan-table: $(VENV)/.developing

@@ -1,6 +1,6 @@
 """`make bench`: everything that is measured, printed, and written as a chapter of the README.
 
-`python -m tests.benchmarks [PART...] [--chapter FILE]`; a PART is one of `PARTS`, without any: all of them.
+`python -m tests.benchmarks [PART...] [--readme FILE]`; a PART is one of `PARTS`, without any: all of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> int:
     """Measure and tell; 1 where a target is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--chapter", type=Path, help="write the chapter of the README to this file")
+    parser.add_argument("--readme", type=Path, help="the file whose chapter is written anew")
     wanted = parser.parse_args()
     if unknown := sorted({*wanted.parts} - {*PARTS}):
         parser.error(f"no such part: {', '.join(unknown)}")
@@ -46,9 +46,18 @@ def main() -> int:
         lines += told
     text = "\n".join([*HEAD, machine(), *lines, ""])
     print("", machine(), sep="\n")
-    if wanted.chapter is not None:
-        wanted.chapter.write_text(text)
+    if wanted.readme is not None:
+        wanted.readme.write_text(with_chapter(wanted.readme.read_text(), text))
     return int("MISSED" in text)
+
+
+def with_chapter(document: str, chapter: str) -> str:
+    """The document with its chapter of the same title replaced."""
+    before, title, rest = document.partition(HEAD[0] + "\n")
+    if not title:
+        raise ValueError(f"no chapter {HEAD[0]!r}")
+    _, following, after = rest.partition("\n## ")
+    return before + chapter + following + after
 
 
 def machine() -> str:

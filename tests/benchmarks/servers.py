@@ -276,7 +276,7 @@ def everybody(bench: Bench, *, peers: bool = True) -> Iterator[dict[str, Server]
             servers.append(stack.enter_context(ours(bench.folder, cloud, "ours, uvloop", uvloop=True)))
         if peers and shutil.which("oidc-agent") and (bench.folder / "oidc_load").exists():
             servers.append(stack.enter_context(oidc_agent(bench.folder, cloud)))
-        if peers:
+        if peers and shutil.which("git"):
             servers.append(stack.enter_context(git_cache(bench.folder)))
         yield {server.name: server for server in servers}
 

@@ -7,6 +7,7 @@ a machine that does other things slows both. The one invariant: a target that is
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -197,8 +198,9 @@ def commands(folder: Path, servers: dict[str, Server]) -> list[str]:
             b"",
         ),
     }
+    asked = {name: how for name, how in asked.items() if shutil.which(str(how[0][0]))}
     if "oidc-agent" not in servers:
-        del asked["`oidc-token`"]
+        asked.pop("`oidc-token`", None)
     seen: dict[str, list[float]] = {}
     for number in range(COMMANDS + 1):
         for name, (command, environ, told) in asked.items():
