@@ -1,20 +1,26 @@
 """Faults that were planted in the real code, one at a time, and the seed of the hostile month that finds each.
 
 A fault is a text of the code and what stands in its place, in a copy of the package; nothing is patched in a process.
-`seed` None: not hunted yet. `python -m tests.drill.faults` hunts for all of them and prints the table.
+`python -m tests.drill.faults [WORD…]` hunts for those without a seed (or whose names hold a word), and writes what it
+finds to `faults.json`: the seed, the rules that broke, and the shrunk script that shows it in seconds.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parents[2] / "broker"
-HUNT_SECONDS = 900.0
+KEPT = Path(__file__).with_name("faults.json")
+FIRST_SEED, LAST_SEED = 40, 1040
+HUNT_SECONDS = 1800.0
+REPLAY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,6 @@ class Fault:
     name: str
     file: str
     changes: tuple[tuple[str, str], ...]
-    seed: int | None = None
 
     def plant(self, package: Path) -> None:
         """Into a copy. Raises: LookupError where the code has changed and the fault must be written anew."""
@@ -35,8 +40,8 @@ class Fault:
         path.write_text(text, "utf-8")
 
 
-def fault(name: str, file: str, *changes: tuple[str, str], seed: int | None = None) -> Fault:
-    return Fault(name, file, changes, seed)
+def fault(name: str, file: str, *changes: tuple[str, str]) -> Fault:
+    return Fault(name, file, changes)
 
 
 FAULTS = (
@@ -59,15 +64,19 @@ FAULTS = (
     fault("a gateway that is offline given up for a day", "core/failure.py", ("Pace(30.0, 900.0)", "Pace(9e4, 9e4)")),
     fault(
         "jitter drawn at each look",
-        "core/freshness.py",
-        ("margin * (1 - JITTER * jitter)", 'margin * (1 - __import__("random").random())'),
+        "services/renewal.py",
+        ("if self._seen_generation == value.generation and self._seen_plan == self._planner.version:", "if False:"),
+        ("jitter=draw(self.name, value.generation)", "jitter=10 * draw(self.name, self._timekeeper.now())"),
     ),
     fault("tickets renewed at the last moment", "core/freshness.py", ("TICKET_MARGIN = 1 / 3", "TICKET_MARGIN = 0.02")),
     fault("id tokens renewed at their end", "core/freshness.py", ("ID_TOKEN_AGE = 0.5", "ID_TOKEN_AGE = 0.99")),
     fault(
         "what has expired is served",
-        "core/freshness.py",
-        ("if remaining <= windows.mandatory_seconds:", "if remaining <= -1e12:"),
+        "core/instant.py",
+        (
+            "None if elapsed is None else self.seconds - elapsed",
+            "None if elapsed is None else self.seconds * 1.2 - elapsed",
+        ),
     ),
     fault(
         "a misfire dropped",
@@ -101,7 +110,7 @@ FAULTS = (
     fault(
         "a rejected token sent again",
         "core/session.py",
-        ("if token is not None and token.digest not in self.rejected:", "if token is not None:"),
+        ("if token is not None and not (self.rejected and token.digest in self.rejected):", "if token is not None:"),
     ),
     fault(
         "a rotated token not taken over",
@@ -194,42 +203,65 @@ FAULTS = (
 )
 
 
-def play(package: Path, first: int, last: int) -> tuple[int, str] | None:
-    """The first seed in [first, last) under which this copy breaks a promise, and the rules; None: none does."""
-    command = [sys.executable, "-m", "broker.drill.hunt", str(first), str(last)]
-    try:
-        done = subprocess.run(
-            command, cwd=package.parent, capture_output=True, text=True, timeout=HUNT_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return first, "it does not end"
+def kept() -> dict[str, dict[str, Any]]:
+    """What was found for each fault, by its name."""
+    found: dict[str, dict[str, Any]] = json.loads(KEPT.read_text("utf-8")) if KEPT.exists() else {}
+    return found
+
+
+def copy_of_the_package(directory: Path, it: Fault | None) -> Path:
+    """A copy, compiled files included, with the fault planted in it (None: clean)."""
+    package = directory / "broker"
+    shutil.copytree(PACKAGE, package)
+    if it is not None:
+        it.plant(package)
+    return package
+
+
+def run(package: Path, *arguments: str, seconds: float) -> dict[str, Any] | None:
+    """What this copy's own hunt tells: a month or a script that breaks a promise; None where none does."""
+    command = [sys.executable, "-m", "broker.drill.hunt", *arguments]
+    done = subprocess.run(command, cwd=package.parent, capture_output=True, text=True, timeout=seconds, check=False)
     if done.returncode == 0:
         return None
     if not done.stdout:
         raise RuntimeError(done.stderr[-2000:])
-    seed, _, rules = done.stdout.strip().partition(" ")
-    return int(seed), rules
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
-def hunt(it: Fault, first: int, last: int) -> tuple[int, str] | None:
-    """The first seed in [first, last) that finds the fault and under which the code without it keeps every promise."""
-    with tempfile.TemporaryDirectory() as directory:
-        planted = Path(directory) / "planted" / "broker"
-        clean = Path(directory) / "clean" / "broker"
-        for copy in (planted, clean):
-            shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        it.plant(planted)
+def replay(package: Path, script: dict[str, Any]) -> dict[str, Any] | None:
+    """Play one kept script on a copy."""
+    path = package.parent / "script.json"
+    path.write_text(json.dumps(script), "utf-8")
+    return run(package, "--script", str(path), seconds=REPLAY_SECONDS)
+
+
+def hunt(it: Fault, first: int, last: int) -> dict[str, Any] | None:
+    """The first seed in [first, last) that finds the fault and under which clean code keeps every promise."""
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        planted, clean = copy_of_the_package(Path(one), it), copy_of_the_package(Path(other), None)
         while first < last:
-            found = play(planted, first, last)
-            if found is None or play(clean, found[0], found[0] + 1) is None:
+            found = run(planted, str(first), str(last), seconds=HUNT_SECONDS)
+            if found is None or replay(clean, found["script"]) is None:
                 return found
-            first = found[0] + 1
+            first = int(found["seed"]) + 1
     return None
 
 
+def main(words: list[str]) -> None:
+    """Hunt, and keep what is found."""
+    for it in FAULTS:
+        if any(word in it.name for word in words) or (not words and it.name not in kept()):
+            try:
+                found = hunt(it, FIRST_SEED, LAST_SEED)
+            except subprocess.TimeoutExpired:
+                found = None
+            if found is not None:
+                KEPT.write_text(json.dumps({**kept(), it.name: found}, indent=1, sort_keys=True) + "\n", "utf-8")
+            what = "not found" if found is None else f"seed {found['seed']}: {' | '.join(found['rules'])}"
+            print(f"{it.name}: {what}", flush=True)
+
+
 if __name__ == "__main__":
-    wanted = sys.argv[1:]
-    for each in FAULTS:
-        if not wanted or any(word in each.name for word in wanted):
-            found = hunt(each, 40, 1040)
-            print(f"| {each.name} | {found[0] if found else 'not found'} | {found[1] if found else ''} |", flush=True)
+    main(sys.argv[1:])
