@@ -27,6 +27,7 @@ from broker.api.listener import Listener
 from broker.api.metrics_listener import MetricsListener
 from broker.errors import BrokerError, StoreError
 from broker.fanout import Fanout
+from broker.flights import Flights
 from broker.heartbeat import Heartbeat
 from broker.installation import Installation
 from broker.login_window import RedirectWindow, check_free
@@ -44,13 +45,11 @@ if TYPE_CHECKING:
     from broker.config import Config
     from broker.core.secret import Secret
 
-# A stop: requests get 2 s (and a moment to be read), calls 3.5 s; with the saving it ends within 5 s.
+# A stop: requests get 2 s (and a moment to be read), calls 3.5 s (flights.py); with the saving it ends within 5 s.
 REQUESTS_END_SECONDS = 2.0
 TIDY_SECONDS = 60.0
 TIDY_TICKETS = 200
-CALLS_END_SECONDS = 3.5
 HOOKS_END_SECONDS = 4.5  # since the stop began: a stop takes less than 5 s
-EXCHANGES_END_SECONDS = 30.0
 STATE_RETRY_SECONDS = 30.0
 
 
@@ -83,7 +82,7 @@ class App:
         self._accounts = self._installed.accounts
         self._reloading = asyncio.Lock()
         self._tidied_at = 0.0
-        self._flights: set[asyncio.Task[None]] = set()
+        self._flights = Flights(self._installed.exchange_worker, self._manager.extend_timeout)
         self._told_status = ""
         self._state_retry_at = 0.0
 
@@ -244,7 +243,7 @@ class App:
         await asyncio.wait({ticking})
         await self._logins.close()
         await self._metrics.stop()
-        await asyncio.gather(self._listener.stop(), self._end_flights())
+        await asyncio.gather(self._listener.stop(), self._flights.end())
         for account in self._accounts.values():
             with contextlib.suppress(BrokerError):  # told when it began to fail
                 await self._installed.disk_worker.run(account.identity.journal.flush)
@@ -258,29 +257,10 @@ class App:
         await asyncio.wait({telling})
         self._events.emit("service.stopped")
 
-    async def _end_flights(self) -> None:
-        """Give calls a moment, and a token request all the time it needs: its answer may be the only login."""
-        if self._installed.exchange_worker.busy:
-            self._manager.extend_timeout(EXCHANGES_END_SECONDS + CALLS_END_SECONDS)
-        await self._flown(CALLS_END_SECONDS)
-        if self._installed.exchange_worker.busy:
-            await asyncio.to_thread(self._installed.exchange_worker.drain, EXCHANGES_END_SECONDS - CALLS_END_SECONDS)
-            await self._flown(CALLS_END_SECONDS)
-        for flight in self._flights:
-            flight.cancel()
-        await self._flown(CALLS_END_SECONDS)
-
-    async def _flown(self, seconds: float) -> None:
-        if self._flights:
-            await asyncio.wait(set(self._flights), timeout=seconds)
-
     # odds and ends of the process
 
     def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        task = self._group.create_task(work)
-        self._flights.add(task)
-        task.add_done_callback(self._flights.discard)
-        return task
+        return self._flights.add(self._group.create_task(work))
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -38,6 +38,10 @@ class ThreadWorker:
         """Wait for the steps under way, blocking; whether they have ended."""
         return not wait(set(self._steps), timeout=seconds).not_done
 
+    async def drained(self, seconds: float) -> bool:
+        """The same without blocking the loop."""
+        return await asyncio.to_thread(self.drain, seconds)
+
     def close(self) -> None:
         """Take no more steps; those under way end by themselves."""
         self._pool.shutdown(wait=False, cancel_futures=True)

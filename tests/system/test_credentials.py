@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from typing import TYPE_CHECKING
 
@@ -59,8 +60,9 @@ def test_a_missing_credential_is_named_in_the_answer_and_in_the_journal(store: B
 def test_a_credential_that_was_tampered_with_is_named_and_the_socket_outlives_it(store: BrokerLab) -> None:
     cursor = store.cursor()
     file = f"{STORE}/eliot-broker.home-subscription-key"
-    store.sh(f"base64 -d {file} > /tmp/c; printf X | dd of=/tmp/c bs=1 seek=60 conv=notrunc status=none")
-    store.sh(f"base64 /tmp/c > {file}")
+    sealed = bytearray(base64.b64decode(store.sh(f"cat {file}")))
+    sealed[60] ^= 1  # a byte put there could be the one that is there already, one time in 256
+    store.write(file, base64.b64encode(sealed).decode(), mode="0600")
     begun = time.monotonic()
     store.sh(f"systemctl restart {SERVICE}", status=1)
     assert time.monotonic() - begun >= 4, "the pause that keeps it from going round and round"
