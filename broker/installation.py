@@ -83,6 +83,7 @@ class Installation:
         self._lock: StateLock | None = None
         self._around: Surroundings | None = None
         self._retired: list[Cloud] = []
+        self._removed: dict[str, Account] = {}
 
     # the configuration
 
@@ -125,7 +126,13 @@ class Installation:
         self._tell(config, prepared.changes)
 
     async def _open(self, account: Account) -> None:
-        """Take up what a new account has on disk."""
+        """Take up what a new account has on disk.
+
+        One that was removed may still be about to write there: the end of its refresh and its save are waited for.
+        """
+        removed = self._removed.pop(account.config.name, None)
+        if removed is not None and removed.identity.token.in_flight:
+            await asyncio.wait({removed.identity.token.start()})
         await asyncio.to_thread(account.identity.open)
         await asyncio.to_thread(account.book.open)
         if account.book.saved is not None:
@@ -137,6 +144,7 @@ class Installation:
         """Put aside the ways to the cloud that are used no more; a call under way may still end on them."""
         for cloud in self._retired:
             await cloud.issuer.close()
+        self._removed |= {name: account for name, account in self.accounts.items() if name not in config.accounts}
         gone = [name for name in self.accounts if name not in config.accounts or name in replaced]
         self._retired = [self.accounts[name].cloud for name in gone]
 

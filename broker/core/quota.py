@@ -87,6 +87,11 @@ def _total(ledger: Ledger) -> int:
     return ledger.calls[-1][1] if ledger.calls else ledger.before
 
 
+def calls_ever(ledger: Ledger) -> int:
+    """Calls counted since the ledger began."""
+    return _total(ledger)
+
+
 def _total_until(ledger: Ledger, position: float) -> int:
     """Calls ever made up to this position."""
     entry = bisect_right(ledger.calls, position, key=itemgetter(0))

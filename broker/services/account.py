@@ -80,6 +80,7 @@ class Account:
         await self._look()
         for urgent in (True, False):
             await self._start_queued(urgent=urgent)
+        await self.book.reopen()
         if self.book.unsaved:
             await self.book.commit()
 

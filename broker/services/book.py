@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import threading
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from broker.core import quota
 from broker.core.quota import Ledger
 from broker.core.session import Mark
 from broker.errors import StoreDamaged, StoreError, StoreUnavailable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from broker.core.instant import Instant
     from broker.ports import Events, Store, Worker
 
+REOPEN_SECONDS = 5.0  # how often documents that could not be read are looked at again
 SENDERS = 256  # different ones remembered, so that equal ones are kept once
 LEAF_PAGES = 128  # tickets a document: some 130 kB, sealed and written in a millisecond
 
@@ -61,6 +63,7 @@ class Book:
         self._saving = threading.Lock()
         self._saved_last = 0
         self._read_only = False
+        self._looked = now()
 
     @property
     def unsaved(self) -> bool:
@@ -72,14 +75,53 @@ class Book:
     def open(self) -> None:
         """Read the documents. Blocking. A damaged one was set aside and begins anew; calls made are unknown then."""
         try:
-            for leaf in (0, *self._further_leaves()):
-                self._open_leaf(leaf)
+            self.read()
         except StoreUnavailable as error:
             self.trouble = error
             self._read_only = True
             self._events.emit("store.unavailable", document=self._document(0), detail=error.message)
-            return
+
+    def read(self) -> None:
+        """Read the documents into an empty book. Blocking. Raises: StoreUnavailable."""
+        for leaf in (0, *self._further_leaves()):
+            self._open_leaf(leaf)
         self._spread()
+
+    async def reopen(self) -> None:
+        """Look again at documents that could not be read: the mode is mended, the disk is back."""
+        now = self._now()
+        elapsed = now.since(self._looked)
+        if not self._read_only or (elapsed is not None and elapsed < REOPEN_SECONDS):
+            return
+        self._looked = now
+        found = Book(self._account, store=self._store, worker=self._worker, now=self._now, events=self._events)
+        try:
+            await self._worker.run(found.read)
+        except StoreUnavailable as error:
+            self.trouble = error
+            return
+        self._take_over(found)
+
+    def _take_over(self, found: Book) -> None:
+        """Go on from the ledger of before, with the calls made since; tickets of before are given up."""
+        now, since = self._now(), self.ledger
+        self.ledger = quota.recorded(found.ledger, now, quota.calls_ever(since))
+        if since.stop is not None:
+            self.ledger = quota.stopped(self.ledger, now, quota.stopped_for(since, now))
+        self.failure = self.failure or found.failure
+        for name, page in found.pages.items():
+            mine = self.pages.get(name)
+            if mine is None:
+                self._put(name, page, self._leaf_with_room())
+                continue
+            mine.generation = max(mine.generation, page.generation)
+            if mine.binding == page.binding:
+                mine.demand, mine.life_seconds = mine.demand or page.demand, mine.life_seconds or page.life_seconds
+            self.change(name)
+        self._leaves += [[] for _ in range(len(found._leaves) - len(self._leaves))]
+        self._dirty_leaves.update(range(len(self._leaves)))
+        self._read_only = False
+        self.change()
 
     def _further_leaves(self) -> list[int]:
         ours = re.compile(rf"tickets([1-9][0-9]*)-{re.escape(self._account)}")
@@ -245,7 +287,7 @@ def _ledger_to(ledger: Ledger) -> dict[str, Any]:
     return {
         "anchor": instant_to(ledger.anchor),
         "position": ledger.position,
-        "calls": [(ceil(position), total) for position, total in ledger.calls],  # slots end at whole seconds
+        "calls": [(math.ceil(position), total) for position, total in ledger.calls],  # slots end at whole seconds
         "before": ledger.before,
         "forgiven_to": None if forgiven == float("-inf") else forgiven,
         "stop": span_to(ledger.stop),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+from threading import Thread
 
 import pytest
 
 from broker.client import Problem
 from broker.sandbox import credentials
+from broker.sandbox.weather import Fault
 from tests.resilience.home import Home, until
 
 
@@ -72,3 +74,24 @@ def test_an_account_is_taken_out_and_put_back(home: Home) -> None:
         broker.client.reload()
         assert broker.account["state"] == "logged_in"
         broker.refresh()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("home", [{"rotation": "strict"}], indirect=True)
+def test_an_account_is_put_back_while_its_last_refresh_is_under_way(home: Home) -> None:
+    with home.broker() as broker:
+        broker.login()
+        whole = home.configure().read_text()
+        home.cloud.script.add("token", Fault(delay_seconds=1.5))
+        asked = home.token_requests
+        refresh = Thread(target=broker.provoke)
+        refresh.start()
+        until(lambda: home.token_requests > asked, seconds=5)
+        home.configure().write_text(whole.partition("[accounts.home]")[0])
+        broker.client.reload()
+        home.configure()
+        broker.client.reload()
+        refresh.join(timeout=20)
+        assert broker.account["state"] == "logged_in"
+        broker.refresh()
+        assert broker.account["state"] == "logged_in"

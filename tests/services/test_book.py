@@ -20,13 +20,22 @@ from tests.services.fakes import FakeClock, GatedWorker, InlineWorker, MemorySto
 NOW = Instant("boot", 50.0, 1_795_003_200.0)
 
 
-def a_book(store: MemoryStore | None = None, worker: Any = None, events: Recorder | None = None) -> Book:
-    clock = FakeClock()
+def now_of(clock: FakeClock) -> Instant:
+    return Instant("boot", clock.boot_seconds, clock.wall_seconds)
+
+
+def a_book(
+    store: MemoryStore | None = None,
+    worker: Any = None,
+    events: Recorder | None = None,
+    clock: FakeClock | None = None,
+) -> Book:
+    clock = clock or FakeClock()
     return Book(
         "home",
         store=store or MemoryStore(),
         worker=worker or InlineWorker(),
-        now=lambda: Instant("boot", clock.boot_seconds, clock.wall_seconds),
+        now=lambda: now_of(clock),
         events=events or Recorder(),
     )
 
@@ -150,11 +159,45 @@ def test_a_document_that_may_not_be_read_is_never_written_over() -> None:
         store = MemoryStore()
         store.documents["tickets-home"] = b"from a newer version"
         store.refuse_reads = StoreUnavailable("newer")
-        book = a_book(store)
+        clock = FakeClock()
+        book = a_book(store, clock=clock)
         book.open()
-        store.refuse_reads = None
+        clock.advance(60)
+        await book.reopen()
         assert not await book.commit()
         assert store.documents["tickets-home"] == b"from a newer version"
+
+    asyncio.run(main())
+
+
+def test_documents_that_can_be_read_again_are_gone_on_from_with_the_calls_made_since() -> None:
+    async def main() -> None:
+        store, clock, events = MemoryStore(), FakeClock(), Recorder()
+        before = a_book(store, clock=clock)
+        before.ledger = quota.recorded(before.ledger, now_of(clock), 40)
+        for number in range(LEAF_PAGES + 1):
+            before.page(f"door-{number}", "b").generation = 7
+            await before.commit(f"door-{number}")
+        store.refuse_reads = StoreUnavailable("permission")
+        book = a_book(store, clock=clock, events=events)
+        book.open()
+        page = book.page("door-0", "b")
+        page.held, page.generation = (a_ticket(5, "newest"),), 5
+        book.change("door-0")
+        book.ledger = quota.recorded(book.ledger, now_of(clock), 2)
+        store.refuse_reads = None
+        await book.reopen()
+        assert not await book.commit(), "not looked at again within five seconds"
+        clock.advance(6)
+        await book.reopen()
+        assert await book.commit()
+        assert (book.trouble, len(events.of("store.recovered"))) == (None, 1)
+        again = a_book(store, clock=clock)
+        again.open()
+        rule = quota.QuotaRule(500, 50)
+        assert quota.used(again.ledger, rule, now_of(clock)) == 42
+        assert len(again.pages) == LEAF_PAGES + 1
+        assert (again.pages["door-0"].generation, len(again.pages["door-0"].held)) == (7, 1)
 
     asyncio.run(main())
 
