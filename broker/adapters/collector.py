@@ -25,6 +25,7 @@ class Collector:
             gc.callbacks.append(self._collected)
         gc.set_threshold(*THRESHOLDS)
         gc.collect()
+        gc.collect()  # Python puts the next full one off until a quarter of what this one left has come: of nothing
 
     def give_back(self) -> None:
         """As Python has it."""

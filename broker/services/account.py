@@ -123,6 +123,8 @@ class Account:
             if self.looks % SLICE == 0:
                 await breathe()
                 now = self.now()
+            while self.agenda.drop_stale():  # ten thousand touched at once leave as many behind
+                await breathe()
 
     async def _start_queued(self, *, urgent: bool) -> None:
         while self.agenda.waiting(urgent=urgent) and self.calls.gate_in(self.now(), prefetch=not urgent) <= 0:

@@ -7,7 +7,7 @@ import pytest
 
 from broker.drill.virtual import pass_seconds
 from broker.errors import UpstreamUnavailable
-from broker.services.agenda import Agenda
+from broker.services.agenda import AT_ONCE, Agenda
 from broker.services.breath import SLICE
 from tests.benchmarks.planning.cost import measure
 from tests.benchmarks.planning.world import a_door
@@ -36,6 +36,18 @@ def test_the_last_word_counts_whenever_it_was_said() -> None:
     agenda.look_at(one, 10.0)  # earlier
     assert agenda.take_look(65.0) is one
     assert agenda.next_look() == math.inf
+
+
+def test_entries_that_no_longer_count_are_dropped_a_few_at_a_time() -> None:
+    agenda: Agenda[Item] = Agenda()
+    items = [Item(str(number)) for number in range(2 * AT_ONCE)]
+    for item in items:
+        agenda.look_at(item, 50.0)
+    for item in items[: AT_ONCE + 10]:
+        agenda.look_at(item, 60.0)
+    assert agenda.drop_stale()
+    assert not agenda.drop_stale()
+    assert agenda.take_look(55.0) is items[AT_ONCE + 10]
 
 
 def test_entries_that_no_longer_count_do_not_pile_up() -> None:
@@ -127,4 +139,5 @@ def test_many_tickets_cost_no_more_each_than_few() -> None:
     assert many.bytes_a_ticket <= few.bytes_a_ticket * 1.05
     assert many.bytes_a_ticket < 2048 + 2 * 428 + 100
     assert many.saves < many.renewals / 10
+    assert many.longest_turn_seconds < 0.005, "the sweep held the loop"
     assert many.idle_sweep_seconds < 5 * few.idle_sweep_seconds + 1e-3

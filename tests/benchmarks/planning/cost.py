@@ -77,7 +77,7 @@ class LaterWorker:
 
 
 class Stepwise:
-    """Awaits `work` and times each of its turns in the loop; `longest` in seconds."""
+    """Awaits `work` and times each of its turns in the loop; `longest` in seconds of the processor."""
 
     def __init__(self) -> None:
         self.longest = 0.0
@@ -94,13 +94,13 @@ class _Steps:
     def __await__(self) -> Generator[Any, Any, float]:
         steps = self._work.__await__()
         while True:
-            begun = time.perf_counter()
+            begun = time.thread_time()
             try:
                 awaited = steps.send(None)
             except StopIteration as end:
                 return float(end.value)
             finally:
-                self._watcher.longest = max(self._watcher.longest, time.perf_counter() - begun)
+                self._watcher.longest = max(self._watcher.longest, time.thread_time() - begun)
             yield awaited
 
 
