@@ -48,7 +48,6 @@ class Connection:
         "front",
         "half_closed",
         "identity",
-        "in_a_row",
         "in_flight",
         "requests",
         "requests_seen",
@@ -76,7 +75,6 @@ class Connection:
         self.whole: bytes | None = None
         self.whole_answered = False
         self.written = False
-        self.in_a_row = 0
         self.unfinished = False
         self.deadline = now + connections.limits.idle_seconds
 
@@ -88,6 +86,12 @@ class Connection:
     def limited(self, refusal: RequestRefused) -> None:
         """Tell that this client ran into a limit, and count it as a request: it cost as much."""
         self._all.limited(self, refusal)
+
+    @property
+    def too_fast(self) -> RequestRefused | None:
+        """The refusal where this user asks too often now."""
+        wait = self._all.wait_seconds(self)
+        return too_many_requests(wait) if wait else None
 
     def lost(self) -> None:
         """It is closed."""
@@ -107,7 +111,6 @@ class Connection:
         """
         self.whole = first if first is not None and is_whole(first) else None
         self.whole_answered = False
-        self.in_a_row = 0
         self.unfinished = True
         self.note_requests(now)
         if self.in_flight is None:
@@ -118,7 +121,6 @@ class Connection:
         self.written = False
         self.in_flight = task
         self.unfinished = False
-        self.in_a_row += 1
         self.requests += 1
         self.requests_seen = self.requests
         self.share.in_flight += 1
@@ -235,6 +237,10 @@ class Connections:
         """Tell that a client ran into a limit, and count it as a request."""
         self.shares.take(connection.share, self._monotonic())
         self.on_limited(connection.bare_peer, refusal)
+
+    def wait_seconds(self, connection: Connection) -> float:
+        """Until this user may ask again; 0.0: at once."""
+        return self.shares.wait(connection.share, self._monotonic())
 
     def _turn_away(self, seat: Seat, refusal: RequestRefused) -> None:
         """Answer 429 before the question, and close once the question is there (or at the next tick)."""

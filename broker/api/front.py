@@ -17,16 +17,29 @@ if TYPE_CHECKING:
     from broker.api.hot import HotPath
     from broker.api.lobby import Seat
     from broker.api.server import HttpConnection, HttpServer
+    from broker.api.turnstile import Turnstile
 
 
-READ_BYTES = 16_384  # at a time, of a connection: so much work, and memory, at most before the others have their turn
+READ_BYTES = 4096  # at a time, of a connection: so much work, and memory, at most before the others have their turn
+MUCH_BYTES = 1024  # more than an ordinary request: libuv would read on, 32 times, before anybody else has a turn
 _buffer = memoryview(bytearray(READ_BYTES))  # one for all: what came is copied out before anybody else reads
 
 
 class Front(asyncio.BufferedProtocol):
     """The protocol of one connection, which has left its seat in the lobby with these first bytes."""
 
-    __slots__ = ("_clear", "_connection", "_first", "_hot", "_http", "_monotonic", "_seat", "_server", "_transport")
+    __slots__ = (
+        "_clear",
+        "_connection",
+        "_first",
+        "_hot",
+        "_http",
+        "_monotonic",
+        "_seat",
+        "_server",
+        "_transport",
+        "_turnstile",
+    )
 
     def __init__(
         self,
@@ -36,6 +49,7 @@ class Front(asyncio.BufferedProtocol):
         *,
         hot: HotPath,
         server: HttpServer,
+        turnstile: Turnstile,
         monotonic: Callable[[], float],
     ) -> None:
         self._connection = connection
@@ -43,6 +57,7 @@ class Front(asyncio.BufferedProtocol):
         self._first = first
         self._hot = hot
         self._server = server
+        self._turnstile = turnstile
         self._monotonic = monotonic
         self._transport: asyncio.Transport | None = None
         self._http: HttpConnection | None = None
@@ -73,6 +88,19 @@ class Front(asyncio.BufferedProtocol):
         connection.received(self._monotonic(), data if between else None)
         self._clear = False
         self._general().data_received(data)
+        if len(data) > MUCH_BYTES:
+            self._wait_for_turn()
+
+    def _wait_for_turn(self) -> None:
+        """Read no more until it is this user's turn: what follows costs the others as much again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+            self._turnstile.later(self._connection.identity.uid, self._read_on)
+
+    def _read_on(self) -> None:
+        if self._transport is None or self._transport.is_closing() or (self._http is not None and self._http.holding):
+            return
+        self._transport.resume_reading()
 
     def _general(self) -> HttpConnection:
         """The half that is aiohttp's, made when it is needed first."""
@@ -121,4 +149,5 @@ class Front(asyncio.BufferedProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._http is not None:
             self._http.connection_lost(exc)
+        self._http = self._transport = None  # no cycle is left to the collector
         self._connection.lost()

@@ -22,6 +22,7 @@ from broker.api.server import HttpServer
 from broker.api.shelter import Shelter
 from broker.api.system import SystemRoutes
 from broker.api.tickets import TicketRoutes
+from broker.api.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,16 +73,20 @@ class Listener:
             AccountRoutes(backend, self.audit, self._shelter),
             SystemRoutes(backend, self._shelter),
         )
+        turnstile = Turnstile(self._loop)
         self._dispatcher = Dispatcher(
             backend,
             Router(self.routes),
             audit=self.audit,
             connections=self.connections,
+            turnstile=turnstile,
             stopping=self._stopping,
             on_bug=on_bug,
         )
         self._server = HttpServer(self._dispatcher, self._limits, on_bug)
-        self.lobby = Lobby(self._loop, self.connections, self._hot, server=self._server, shelter=self._shelter)
+        self.lobby = Lobby(
+            self._loop, self.connections, self._hot, server=self._server, shelter=self._shelter, turnstile=turnstile
+        )
 
     def _limited(self, peer: Peer, refusal: RequestRefused) -> None:
         told = Refusal("", "", str(refusal.code), refusal.message)

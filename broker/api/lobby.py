@@ -12,6 +12,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from broker.api.connection import plain_answer
 from broker.api.front import Front
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from broker.api.hot import HotPath
     from broker.api.server import HttpServer
     from broker.api.shelter import Shelter
+    from broker.api.turnstile import Turnstile
 
 READ_BYTES = 2048  # more than the longest request that the fast path knows
 AT_ONCE = 64  # requests, or new connections, between two turns of the loop: the general path has its turn, too
@@ -79,12 +81,14 @@ class Lobby:
         *,
         server: HttpServer,
         shelter: Shelter,
+        turnstile: Turnstile,
     ) -> None:
         self._loop = loop
         self._connections = connections
         self._hot = hot
         self._server = server
         self._shelter = shelter
+        self._turnstile = turnstile
         self._epoll = select.epoll()
         self._seats: dict[int, Seat] = {}
         self._listening: dict[int, socket.socket] = {}
@@ -117,8 +121,9 @@ class Lobby:
 
     def leave(self, seat: Seat) -> None:
         """Close, unless it has moved."""
-        if self._seats.pop(seat.fd, None) is None:
+        if self._seats.get(seat.fd) is not seat:  # the number may be another's by now
             return
+        del self._seats[seat.fd]
         seat.sock.close()  # which takes it out of the epoll
         connection, seat.connection = seat.connection, None
         if connection is None:
@@ -130,11 +135,20 @@ class Lobby:
         """Give a connection, with what was read last, to a transport of the loop."""
         del self._seats[seat.fd]
         self._epoll.unregister(seat.fd)
-        front = Front(connection, seat, data, hot=self._hot, server=self._server, monotonic=self._loop.time)
+        front = Front(
+            connection,
+            seat,
+            data,
+            hot=self._hot,
+            server=self._server,
+            turnstile=self._turnstile,
+            monotonic=self._loop.time,
+        )
         connection.front, seat.connection = front, None
         self._shelter.start(self._move(connection, front, seat.sock))
 
     async def _move(self, connection: Connection, front: Front, sock: socket.socket) -> None:
+        await self._turnstile.enter(connection.identity.uid)  # a transport and a parser cost as much as a request
         try:
             await self._loop.connect_accepted_socket(lambda: front, sock)
         except OSError:  # no memory, no room in the loop's epoll
@@ -160,7 +174,13 @@ class Lobby:
         connection = seat.connection
         if not data or connection is None:  # who was turned away has said something: it was not looked at
             self.leave(seat)
-        elif not self._hot.answer(connection, data):
+        elif self._hot.answer(connection, data):
+            return
+        elif (refusal := connection.too_fast) is not None:  # not worth a transport, nor a parser
+            connection.limited(refusal)
+            seat.write(plain_answer(refusal))
+            seat.close()
+        else:
             self.move(seat, connection, data)
 
     def _accept(self, listening: socket.socket) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from broker.api.connection import Connection, Connections
     from broker.api.system import SystemRoutes
     from broker.api.tickets import TicketRoutes
+    from broker.api.turnstile import Turnstile
     from broker.core.access import AccessPolicy, Peer
 
     Handler = Callable[[Call], Awaitable[web.StreamResponse]]
@@ -114,6 +115,7 @@ class Dispatcher:
         *,
         audit: Audit,
         connections: Connections,
+        turnstile: Turnstile,
         stopping: asyncio.Future[None],
         on_bug: Callable[[BaseException], None],
     ) -> None:
@@ -121,6 +123,7 @@ class Dispatcher:
         self._router = router
         self._audit = audit
         self._connections = connections
+        self._turnstile = turnstile
         self._stopping = stopping
         self._on_bug = on_bug
         self._loop = stopping.get_loop()
@@ -154,8 +157,7 @@ class Dispatcher:
         return response
 
     async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
-        if connection.in_a_row > 1:
-            await self._turn()
+        await self._turnstile.enter(connection.identity.uid)
         try:
             self._check(request, connection)
             route, name = self._router.find(request.method, request.rel_url.raw_path)
@@ -184,12 +186,6 @@ class Dispatcher:
         headers = request.headers
         check_origin(headers.getall("Host", ()), has_origin="Origin" in headers)
         check_length(request.content_length, limits)
-
-    async def _turn(self) -> None:
-        """Let the others have their turn: one client's pipelined requests are answered one a turn of the loop."""
-        turn = self._loop.create_future()
-        self._loop.call_soon(turn.set_result, None)
-        await turn
 
     def _check_leave(self, policy: AccessPolicy, action: Action, name: str, peer: Peer) -> None:
         if action is Action.VEND and name not in policy.tickets:

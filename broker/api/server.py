@@ -58,6 +58,11 @@ class QuietConnection(web.RequestHandler):
         self._on_bug = on_bug
 
     @property
+    def holding(self) -> bool:
+        """Whether aiohttp wants nothing to be read now; it says so itself when it does again."""
+        return self._reading_paused or self._buffer_paused
+
+    @property
     def busy(self) -> bool:
         """Whether a request is being worked on, or was read and is about to be: aiohttp waits for none."""
         waiter = self._waiter

@@ -12,6 +12,7 @@ import pytest
 
 from broker.api.limits import Limits
 from broker.api.lobby import Lobby
+from broker.api.turnstile import Turnstile
 from tests.api.conftest import Broker, serving
 from tests.api.test_hot import PLAIN, Talk, a_side, settle, taught
 
@@ -100,7 +101,14 @@ async def test_where_descriptors_ran_out_it_says_so_and_accepts_again_a_moment_l
         listening.listen()
         listening.setblocking(False)
         general = broker.listener
-        lobby = Lobby(loop, general.connections, general._hot, server=general._server, shelter=general._shelter)
+        lobby = Lobby(
+            loop,
+            general.connections,
+            general._hot,
+            server=general._server,
+            shelter=general._shelter,
+            turnstile=Turnstile(loop),
+        )
         lobby.open([listening])
         reader, writer = await asyncio.open_unix_connection(folder / "other.sock")
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -112,3 +120,22 @@ async def test_where_descriptors_ran_out_it_says_so_and_accepts_again_a_moment_l
         lobby.accept_no_more()
         lobby.close()
         listening.close()
+
+
+async def test_a_seat_that_is_closed_twice_takes_nobody_elses_place() -> None:
+    side = a_side(hot=True)
+    lobby = side.listener.lobby
+    ours, theirs = socket.socketpair()
+    lobby.enter(ours)
+    (first,) = side.listener.connections
+    number, seat = ours.fileno(), first.transport
+    seat.close()
+    again, other = socket.socketpair()
+    assert again.fileno() == number, "the kernel gives the lowest free number"
+    lobby.enter(again)
+    seat.close()
+    assert len(side.listener.connections) == len(lobby._seats) == 1
+    theirs.close()
+    other.close()
+    await settle()
+    await side.listener.stop()
