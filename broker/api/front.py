@@ -149,5 +149,6 @@ class Front(asyncio.BufferedProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._http is not None:
             self._http.connection_lost(exc)
-        self._http = self._transport = None  # no cycle is left to the collector
+        self._http = self._transport = None
+        self._connection.front = self._connection.transport = self._seat  # no cycle is left: the collector freezes them
         self._connection.lost()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from broker.api.front import Front
 from broker.api.limits import Limits
 from broker.api.lobby import Lobby
 from broker.api.turnstile import Turnstile
@@ -138,4 +140,26 @@ async def test_a_seat_that_is_closed_twice_takes_nobody_elses_place() -> None:
     theirs.close()
     other.close()
     await settle()
+    await side.listener.stop()
+
+
+async def test_a_front_that_is_closed_is_gone_without_the_collector() -> None:
+    side = a_side(hot=True)
+    gc.disable()  # what is alive at a full collection is frozen: a cycle would stay for ever
+    try:
+        ours, theirs = socket.socketpair()
+        side.listener.lobby.enter(ours)
+        (connection,) = side.listener.connections
+        theirs.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+        async with asyncio.timeout(5):
+            while not isinstance(connection.front, Front):
+                await settle()
+            await settle()
+            number = id(connection.front)
+            del connection
+            theirs.close()
+            while any(id(each) == number and isinstance(each, Front) for each in gc.get_objects()):
+                await settle()
+    finally:
+        gc.enable()
     await side.listener.stop()
