@@ -42,6 +42,7 @@ def test_a_login_moves_and_is_gone_where_it_was() -> None:
     assert disk.listdir(MEDIA) == []
 
 
+@pytest.mark.slow
 def test_the_cost_of_guessing_is_what_the_docstring_says() -> None:
     raw = seal_bundle("account-home", b"the login", PASSPHRASE)
     assert raw[4:7] == bytes([17, 8, 1])

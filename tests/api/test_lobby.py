@@ -94,6 +94,7 @@ class Exhausted(socket.socket):
         return super().accept()
 
 
+@pytest.mark.slow
 async def test_where_descriptors_ran_out_it_says_so_and_accepts_again_a_moment_later(folder: Path) -> None:
     loop, told = asyncio.get_running_loop(), []
     loop.set_exception_handler(lambda _, context: told.append(context["message"]))

@@ -229,6 +229,7 @@ async def test_a_request_that_does_not_end_is_told_that_the_broker_stops(folder:
         assert b'"code": "shutting_down"' in answer
 
 
+@pytest.mark.slow
 async def test_after_a_stop_no_task_is_left(folder: Path) -> None:
     before = asyncio.all_tasks()
     async with serving(folder, Limits(stop_seconds=0.1)) as broker:

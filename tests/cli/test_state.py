@@ -77,6 +77,7 @@ def test_an_old_key_that_cannot_be_read_touches_nothing(command: Command, place:
     assert place.of_file().load("account-home") == CONTENT
 
 
+@pytest.mark.slow
 def test_a_login_is_moved_out_and_in_again(command: Command, place: Place) -> None:
     bundle = place.root / "home.bundle"
     command.on_terminal(tty=False).stdin.write("correct horse\n")

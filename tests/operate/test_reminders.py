@@ -81,6 +81,7 @@ def test_what_only_the_operator_can_mend_is_told_when_it_is_found() -> None:
     assert [facts["code"] for facts in days.events.of("problem.found")] == ["config_error"]
 
 
+@pytest.mark.slow
 async def test_a_schedule_goes_on_over_restarts_and_reboots() -> None:
     days, store = Days(), MemoryStore()
     days.reminders.open(store)

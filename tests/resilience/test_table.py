@@ -6,6 +6,8 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 HEADING = "## What happens when …"
 FEWEST_ROWS = 25
@@ -33,6 +35,7 @@ def names_of_all_tests() -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_row_of_the_table_has_a_test_of_the_same_name() -> None:
     rows = situations((ROOT / "README.md").read_text())
     assert len(rows) >= FEWEST_ROWS
@@ -41,6 +44,7 @@ def test_every_row_of_the_table_has_a_test_of_the_same_name() -> None:
     assert [row for row in rows if name_of(row) not in known] == []
 
 
+@pytest.mark.slow
 def test_a_row_without_a_test_is_found_out() -> None:
     text = f"\n{HEADING}\n\n| when | then |\n| --- | --- |\n| the moon falls down | nothing |\n\n## More\n| a | b |\n"
     assert situations(text) == ["the moon falls down"]

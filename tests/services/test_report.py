@@ -47,6 +47,7 @@ def test_each_ticket_says_what_keeps_it_warm(warm: str, words: str) -> None:
     in_lab(scenario, a_door("front", warm), daily_quota=500)
 
 
+@pytest.mark.slow
 def test_what_was_learnt_is_shown_by_the_hours_of_the_week() -> None:
     async def scenario(lab: Lab) -> None:
         for _ in range(7):

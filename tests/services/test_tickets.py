@@ -283,6 +283,7 @@ def test_an_adaptive_ticket_stays_warm_through_a_burst_after_silence() -> None:
     in_lab(scenario, *(a_door(f"door-{n}", "adaptive") for n in range(12)), daily_quota=500)
 
 
+@pytest.mark.slow
 def test_what_an_adaptive_ticket_learnt_survives_a_restart_and_is_shown() -> None:
     store, clock = NoDisk(), VirtualClock(START)
 
@@ -300,6 +301,7 @@ def test_what_an_adaptive_ticket_learnt_survives_a_restart_and_is_shown() -> Non
     in_lab(after, a_door("front", "adaptive"), store=store, clock=clock)
 
 
+@pytest.mark.slow
 def test_with_a_small_quota_an_adaptive_ticket_is_warm_in_the_hours_in_which_it_is_asked_for() -> None:
     found: dict[float, list[bool]] = {3.5: [], 8.0: [], 13.0: [], 19.0: []}
 

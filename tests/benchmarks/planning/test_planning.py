@@ -32,6 +32,7 @@ def test_adaptive_comes_near_a_planner_that_knows_the_rates_and_never_exceeds_th
         assert result.refused == result.failed == 0
 
 
+@pytest.mark.slow
 def test_the_readme_has_the_figures_of_the_present_code() -> None:
     case = next(case for case in always.CASES if case.life_seconds == always.HOUR)
     assert table.always_row(always.simulate(case)) in (ROOT / "README.md").read_text().splitlines()
