@@ -88,23 +88,23 @@ class Login:
     def _look(self) -> Document | None:
         """The account's row if the daemon's listener has completed the login; None: not yet."""
         row = self._client.account(self._name)
-        pending = bool((row.get("login") or {}).get("pending")) or row.get("state") == "login_pending"
+        login = row.get("login") or {}
+        pending = bool(login.get("pending")) or row.get("state") == "login_pending"
         self._seen_pending = self._seen_pending or pending
         logged_in_at = row.get("logged_in_at")
         if row.get("state") == "logged_in" and logged_in_at is not None and logged_in_at != self._before:
             return row
         if self._seen_pending and not pending:
-            raise self._ended(row)
+            raise self._ended(login)
         if self._left() <= 0:
             raise Failure("the login was not completed in time", exit_codes.LOGIN_REQUIRED, hint="begin it again")
         return None
 
-    def _ended(self, row: Document) -> Failure:
-        failure = row.get("last_failure") or {}
-        detail = failure.get("detail") or row.get("detail") or "it was refused, or replaced by another"
+    def _ended(self, login: Document) -> Failure:
+        detail = login.get("detail") or "it is no longer pending"
         self._countdown.end()
         return Failure(
             f"the login to {self._name} ended: {detail}",
             exit_codes.LOGIN_REQUIRED,
-            hint=failure.get("hint") or f"begin it again: eliot-broker login {self._name}",
+            hint=login.get("hint") or f"begin it again: eliot-broker login {self._name}",
         )

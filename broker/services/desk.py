@@ -363,7 +363,8 @@ class Desk:
 
     def _account_row(self, account: Account) -> Row:
         now, wall = self._timekeeper.now(), self._timekeeper.wall_seconds()
-        return report.account_row(account, self._logins.pending(account.config.name), now, wall)
+        name = account.config.name
+        return report.account_row(account, self._logins.pending(name), self._logins.ended(name), now, wall)
 
 
 def _problem(subject: str, row: Row) -> Row:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from broker.core.instant import Span
 from broker.core.redirect import check_state, parameters
-from broker.errors import BadRequest, BrokerError, ResponseMismatch, StoreError, UpstreamError
+from broker.errors import BadRequest, BrokerError, LoginRequired, ResponseMismatch, StoreError, UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,12 +58,22 @@ class Logins:
         self._events = events
         self._window = window
         self._pending: dict[str, Pending] = {}
+        self._completing: dict[str, Pending] = {}  # answered, its code not exchanged yet: no second answer is taken
+        self._ended: dict[str, BrokerError] = {}  # why the last one came to nothing
         self.listen_problem: str | None = None
 
     def pending(self, name: str) -> Pending | None:
-        """The login under way of this account."""
+        """The login under way of this account, awaited or being completed: one that is neither has ended."""
+        return self._completing.get(name) or self._awaited(name)
+
+    def _awaited(self, name: str) -> Pending | None:
+        """The login of this account that an answer may still complete."""
         record = self._pending.get(name)
         return record if record is not None and self._left(record, self._timekeeper.now()) > 0 else None
+
+    def ended(self, name: str) -> BrokerError | None:
+        """Why the last login that was begun came to nothing; None: one is under way, succeeded, or was never begun."""
+        return None if self.pending(name) is not None else self._ended.get(name)
 
     def short_url(self, pending: Pending) -> str | None:
         """A short address on this machine that leads to where a login begins; None: nothing listens."""
@@ -75,6 +85,7 @@ class Logins:
         wall = self._timekeeper.wall_seconds()
         record = Pending(login, Span(self._timekeeper.now(), PENDING_SECONDS), int(wall + PENDING_SECONDS))
         self._pending[identity.name] = record
+        self._ended.pop(identity.name, None)
         self._events.emit("login.started", account=identity.name)
         await self._show()
         return record
@@ -90,7 +101,7 @@ class Logins:
         if "state" not in found:
             raise ResponseMismatch("login response: it carries no state", hint="begin the login again")
         for name in list(self._pending):
-            record = self.pending(name)
+            record = self._awaited(name)
             if name in self.identities and record is not None and _has_state(found, record.login):
                 await self._complete(self.identities[name], found)
                 return self.identities[name]
@@ -100,20 +111,26 @@ class Logins:
         )
 
     async def _complete(self, identity: Identity, found: dict[str, str]) -> None:
-        record = self.pending(identity.name)
+        record = self._awaited(identity.name)
         if record is None:
             hint = f"run: eliot-broker login {identity.name}"
             raise BadRequest(f"account {identity.name}: no login is pending", hint=hint)
         check_state(found, record.login)
-        del self._pending[identity.name]  # a second answer finds nothing, whatever becomes of this one
+        self._completing[identity.name] = self._pending.pop(
+            identity.name
+        )  # a second answer finds nothing, whatever becomes of this one
         try:
             await identity.finish_login(record.login, found)
         except BrokerError as error:
             if isinstance(error, UpstreamError | StoreError):  # the code may still be good: the person may try again
                 self._pending.setdefault(identity.name, record)
+            else:
+                self._ended[identity.name] = error
             self._events.emit("login.failed", account=identity.name, code=error.code.value, detail=error.message)
             raise
         finally:
+            if self._completing.get(identity.name) is record:
+                del self._completing[identity.name]
             await self._show()
 
     async def void(self, name: str) -> None:
@@ -126,6 +143,10 @@ class Logins:
         for name, record in list(self._pending.items()):
             if self._left(record, now) <= 0 or name not in self.identities:
                 del self._pending[name]
+                self._ended[name] = LoginRequired(
+                    f"account {name}: the login was not completed within {PENDING_SECONDS / 60:.0f} minutes",
+                    hint=f"begin it again: eliot-broker login {name}",
+                )
                 self._events.emit("login.expired", account=name)
                 await self._show()
 

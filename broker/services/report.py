@@ -162,8 +162,10 @@ def account_state(account: Account, pending: Pending | None) -> str:
     return "logged_out" if identity.journal.session is None and identity.damage is None else "login_required"
 
 
-def account_row(account: Account, pending: Pending | None, now: Instant, wall_seconds: float) -> Row:
-    """One row of GET /v1/accounts."""
+def account_row(
+    account: Account, pending: Pending | None, ended: BrokerError | None, now: Instant, wall_seconds: float
+) -> Row:
+    """One row of GET /v1/accounts; `ended` is why the last login that was begun came to nothing."""
     identity = account.identity
     session = identity.session
     left = identity.login_left(now)
@@ -183,12 +185,18 @@ def account_row(account: Account, pending: Pending | None, now: Instant, wall_se
         "next_refresh_in": whole(due),
         "next_refresh_at": None if math.isinf(due) else int(wall_seconds + due),
         "last_failure": failure_row(failure, now),
-        "login": None if pending is None else {"pending": True, "expires_at": pending.expires_at},
+        "login": _login_row(pending, ended),
         "quota": quota_row(account, now),
         "plan": account_plan_row(account),
         "unsaved": identity.journal.unsaved,
         "runway": {"login": whole(left), "tickets": whole(account.runway_seconds(now))},
     }
+
+
+def _login_row(pending: Pending | None, ended: BrokerError | None) -> Row | None:
+    if pending is not None:
+        return {"pending": True, "expires_at": pending.expires_at}
+    return None if ended is None else {"pending": False, **problem_fields(ended)}
 
 
 def _id_token_row(account: Account, now: Instant) -> Row | None:

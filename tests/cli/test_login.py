@@ -103,7 +103,11 @@ def test_another_problem_of_the_exchange_ends_it_on_a_terminal_too(command: Comm
 
 
 def test_a_login_that_ends_otherwise_says_why(command: Command, daemon: FakeDaemon) -> None:
-    failed = {**LOGGED_OUT, "last_failure": {"detail": "the person cancelled", "hint": "try again"}}
+    failed = {
+        **LOGGED_OUT,
+        "login": {"pending": False, "detail": "the person cancelled", "hint": "try again"},
+        "last_failure": {"detail": "the refresh of the login before failed", "hint": "log in again"},
+    }
     begin(daemon, PENDING, failed)
     assert command("login", "home") == 4
     assert command.err.endswith("error: the login to home ended: the person cancelled\nhint: try again\n")

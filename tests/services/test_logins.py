@@ -140,6 +140,10 @@ async def test_a_refused_code_ends_what_is_pending_and_nothing_else() -> None:
     assert scene.logins.pending("home") is None
     assert scene.world.journal.session is present
     assert len(scene.world.events.of("login.failed")) == 1
+    ended = scene.logins.ended("home")
+    assert isinstance(ended, LoginRejected), "whoever awaits the login learns why it came to nothing"
+    await scene.begin()
+    assert scene.logins.ended("home") is None
 
 
 async def test_an_outage_in_the_middle_lets_the_person_try_the_same_address_again() -> None:
@@ -168,6 +172,22 @@ async def test_a_login_that_cannot_be_saved_does_not_take_the_place_of_the_prese
     with pytest.raises(StoreUnavailable):
         await scene.complete(AGAIN)
     assert scene.world.journal.session is present
+
+
+async def test_a_login_that_is_being_completed_is_still_under_way_and_takes_no_second_answer() -> None:
+    scene = Scene()
+    await scene.begin()
+    gate = GatedWorker()
+    scene.world.identity._exchanges = gate
+    completing = asyncio.ensure_future(scene.complete(GOOD))  # noqa: TID251
+    await scene.world.settle()
+    assert scene.logins.pending("home") is not None, "who looks now must not be told that it ended"
+    with pytest.raises(BadRequest, match="no login is pending"):
+        await scene.complete(GOOD)
+    gate.release()
+    await completing
+    assert scene.logins.pending("home") is None
+    assert scene.world.identity.usable
 
 
 async def test_a_logout_ends_a_login_that_is_being_completed_and_leaves_nothing_pending() -> None:
