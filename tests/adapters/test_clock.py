@@ -8,11 +8,15 @@ import time_machine
 from broker.adapters.clock import SystemClock
 
 
+def uptime() -> float:
+    return float(Path("/proc/uptime").read_text().split()[0])
+
+
 def test_it_reads_the_kernel_s_clocks() -> None:
+    before = uptime()
     reading = SystemClock().read()
     assert reading.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    uptime = float(Path("/proc/uptime").read_text().split()[0])
-    assert abs(reading.boot_seconds - uptime) < 1
+    assert before - 0.02 <= reading.boot_seconds <= uptime() + 0.02, "the file has hundredths"
 
 
 def test_a_step_of_the_wall_clock_does_not_move_the_boot_clock() -> None:
@@ -21,5 +25,5 @@ def test_a_step_of_the_wall_clock_does_not_move_the_boot_clock() -> None:
     with time_machine.travel(0.0):
         stepped = clock.read()
     assert stepped.wall_seconds < 10 < before.wall_seconds
-    assert 0 <= stepped.boot_seconds - before.boot_seconds < 1
+    assert 0 <= stepped.boot_seconds - before.boot_seconds < 10
     assert time.clock_gettime(time.CLOCK_BOOTTIME) >= stepped.boot_seconds

@@ -113,7 +113,7 @@ async def test_a_client_that_hung_up_is_no_longer_waited_for(broker: Broker) -> 
     writer.write(b"GET /v1/tickets/front-door?wait=300 HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await broker.backend.entered.wait()
     writer.close()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(8):
         await broker.backend.left.wait()
     await gone(broker)
 
@@ -127,7 +127,7 @@ async def test_a_login_goes_on_when_its_client_hung_up(broker: Broker) -> None:
     await gone(broker)
     assert not broker.backend.left.is_set()
     broker.backend.gate.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(8):
         await broker.backend.left.wait()
 
 
@@ -162,7 +162,7 @@ async def test_half_a_request_is_not_waited_for_long(folder: Path, start: bytes)
 async def test_a_head_that_drips_is_not_waited_for_long(folder: Path) -> None:
     async with serving(folder, QUICK) as broker:
         reader, writer = await asyncio.open_unix_connection(broker.path)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(8):
             while not (reader.at_eof() or writer.is_closing()):
                 writer.write(b"G")
                 await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.03)
@@ -203,7 +203,7 @@ async def test_three_hundred_idle_clients_stall_nobody(folder: Path) -> None:
             for client in idle:
                 client.connect(os.fspath(broker.path))
                 client.send(b"GET /v1/tick")
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(8):
                 assert (await broker.raw(GOOD)).startswith(b"HTTP/1.1 200 ")
         finally:
             for client in idle:
@@ -229,7 +229,8 @@ async def test_a_request_too_many_is_told_when_to_come_back(folder: Path) -> Non
         statuses = [(await broker.json("GET", "/healthz"))[0] for _ in range(3)]
         assert statuses == [200, 200, 429]
         status, body = await broker.json("GET", "/healthz")
-        assert (status, body["code"], body["remedy"], body["retry_after"]) == (429, "rate_limited", "retry", 2)
+        assert (status, body["code"], body["remedy"]) == (429, "rate_limited", "retry")
+        assert body["retry_after"] in {1, 2}, "two seconds from the third request on"
 
 
 async def test_abrupt_resets_leave_nothing_behind(broker: Broker) -> None:
@@ -258,6 +259,6 @@ def descriptors() -> int:
 
 async def gone(broker: Broker, left: int = 0) -> None:
     """Wait until no more than `left` connections are open."""
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(10):
         while len(broker.listener.connections) > left:
             await asyncio.get_running_loop().run_in_executor(None, os.sched_yield)

@@ -12,7 +12,7 @@ from tests.api.conftest import Broker, serving
 if TYPE_CHECKING:
     from pathlib import Path
 
-QUICK = Limits(tick_seconds=0.01, audit_window_seconds=0.05, idle_seconds=0.1)
+QUICK = Limits(tick_seconds=0.01, audit_window_seconds=0.5, idle_seconds=0.5)
 
 
 async def turns(seconds: float) -> None:

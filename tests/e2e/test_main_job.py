@@ -132,7 +132,7 @@ def test_logout_drops_everything_and_saying_it_twice_is_fine(cloud: Cloud, tmp_p
     with Daemon(tmp_path, text) as daemon:
         daemon.login(cloud)
         found = daemon.client.ticket("front-door", wait=5)
-        until(published.exists, seconds=5)
+        until(published.exists, seconds=30)
         assert published.read_text().strip() == found.value
         assert daemon.client.logout("home")["state"] == "logged_out"
         assert daemon.client.logout("home")["state"] == "logged_out"

@@ -121,12 +121,12 @@ class Broker:
 
     def up(self) -> Self:
         """Wait until it answers."""
-        until(self._answers, seconds=20, what=self.home.log)
+        until(self._answers, seconds=60, what=self.home.log)
         return self
 
     def up_or_gone(self) -> bool:
         """Wait until it answers, or has died."""
-        until(lambda: self._answers() or self._is_dead(), seconds=20, what=self.home.log)
+        until(lambda: self._answers() or self._is_dead(), seconds=60, what=self.home.log)
         return not self._is_dead()
 
     def _is_dead(self) -> bool:
@@ -263,7 +263,8 @@ class Home:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The events of this name in the log."""
-        lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        whole = self.log().rpartition("\n")[0]  # the last line may be half written
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if line.get("event") == name]
 
     @contextmanager

@@ -76,13 +76,13 @@ def test_the_wall_clock_is_stepped(home: Home, wall: WallClock, step: str) -> No
         broker.login()
         wall.step(seconds)
         asked = home.token_requests
-        until(lambda: home.token_requests >= asked + 2, seconds=20, what=home.log)
+        until(lambda: home.token_requests >= asked + 2, seconds=60, what=home.log)
         row, clock = broker.account, broker.client.status()["clock"]
         assert row["state"] == "logged_in"
         assert row["id_token"]["expires_in"] <= SHORT["id_token_seconds"]
         assert abs(clock["skew_seconds"] - seconds) <= 3
         assert broker.client.ticket("front-door", wait=10).value
-        until(lambda: len(home.events("clock.stepped")) == 1, seconds=35)
+        until(lambda: len(home.events("clock.stepped")) == 1, seconds=60)
     assert len(home.events("clock.skewed")) == 1
     assert home.token_requests - asked <= 12, "a step makes no storm"
 
@@ -92,13 +92,13 @@ def test_the_clock_is_so_wrong_that_tls_fails(home: Home, wall: WallClock, step:
     with home.broker() as broker:
         broker.login()
         wall.step(IMPOSSIBLE[step])
-        until(lambda: broker.account["last_failure"] is not None, seconds=10)
+        until(lambda: broker.account["last_failure"] is not None, seconds=30)
         failure = broker.account["last_failure"]
         assert "by the local clock" in failure["detail"]
         assert "the clock says 19" in failure["hint"] or "the clock says 203" in failure["hint"]
         assert broker.account["state"] == "logged_in"
         wall.step(0)
-        until(lambda: broker.account["last_failure"] is None, seconds=40, what=home.log)
+        until(lambda: broker.account["last_failure"] is None, seconds=80, what=home.log)
         assert broker.account["state"] == "logged_in"
 
 
@@ -109,12 +109,12 @@ def test_the_machine_boots_in_1970(home: Home, wall: WallClock) -> None:
     forget_the_boot(home)
     wall.step(None)
     with home.broker() as broker:
-        until(lambda: bool(home.events("clock.unsynchronized")), seconds=10)
+        until(lambda: bool(home.events("clock.unsynchronized")), seconds=30)
         assert broker.account["state"] == "logged_in"
         assert broker.client.status()["clock"]["synchronized"] is False
-        until(lambda: broker.account["last_failure"] is not None, seconds=10)
+        until(lambda: broker.account["last_failure"] is not None, seconds=30)
         wall.step(0)
-        until(lambda: broker.account["last_failure"] is None, seconds=40, what=home.log)
+        until(lambda: broker.account["last_failure"] is None, seconds=80, what=home.log)
         assert broker.client.status()["clock"]["synchronized"] is True
     assert len(home.events("clock.unsynchronized")) == 1
 

@@ -79,10 +79,10 @@ class Story:
 
     def settle_cloud(self) -> None:
         """The old request ends at the cloud, whoever asked."""
-        until(lambda: self.relay.idle, seconds=10)
+        until(lambda: self.relay.idle, seconds=30)
         pause(0.02)
         calls = self.home.cloud.calls
-        until(lambda: all(call.status is not None for call in calls.of("token")), seconds=10)
+        until(lambda: all(call.status is not None for call in calls.of("token")), seconds=30)
 
     def _newest_on_disk(self) -> str:
         session = self.home.session()
@@ -227,7 +227,7 @@ def test_the_answer_with_the_only_valid_token_is_lost(tmp_path: Path) -> None:
             broker.wait()
         told.settle_cloud()
         with home.broker() as broker:
-            until(lambda: broker.account["state"] == "login_required", seconds=10)
+            until(lambda: broker.account["state"] == "login_required", seconds=30)
             row, asked = broker.account, home.token_requests
             assert "interrupted" in row["detail"]
             assert row["remedy"] == "login"

@@ -117,7 +117,7 @@ class Crowd:
     def __exit__(self, *_: object) -> None:
         for process in self.processes:
             try:
-                told = process.communicate("", timeout=10)[0]
+                told = process.communicate("", timeout=60)[0]
                 self.told.append(json.loads(told.splitlines()[-1]) if told else {})
             finally:
                 process.kill()
@@ -176,6 +176,6 @@ def besiege(path: Path, pid: int, *, count: int = 1000, seconds: float = 5.0) ->
             during = Footprint.of(pid)
     finally:
         os.sched_setaffinity(0, CPUS)
-    until(lambda: Footprint.of(pid).descriptors <= before.descriptors, seconds=15, what="descriptors are left")
+    until(lambda: Footprint.of(pid).descriptors <= before.descriptors, seconds=60, what="descriptors are left")
     pause(2.0)
     return Report(quiet, besieged, before, during, Footprint.of(pid), crowd.did())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.sandbox import credentials
-from tests.system.lab import ROOT, SERVICE, Lab, LabError
+from tests.system.lab import PATIENCE_SECONDS, ROOT, SERVICE, Lab, LabError
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
@@ -170,7 +170,7 @@ class BrokerLab(Lab):
         if until_ready:
             self.await_status("/readyz", 200)
 
-    def await_call(self, endpoint: str, *, after: int, seconds: float = 10.0) -> None:
+    def await_call(self, endpoint: str, *, after: int, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until the cloud has seen more than `after` requests to an endpoint."""
         deadline = time.monotonic() + seconds
         while len([call for call in self.cloud_calls() if call["endpoint"] == endpoint]) <= after:

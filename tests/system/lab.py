@@ -22,7 +22,8 @@ SDLAB = HERE / "sdlab"
 AGENT = "/opt/eliot-broker/current/bin/python /srv/lab/agent.py"
 SOCKET = "/run/eliot-broker/broker.sock"
 SERVICE = "eliot-broker.service"
-COMMAND_SECONDS = 240  # a hundred restarts on a busy machine
+COMMAND_SECONDS = 480  # a hundred restarts on a busy machine
+PATIENCE_SECONDS = 60.0  # for what comes within a few seconds; longer than any machine needs
 ROOT = Path(os.environ.get("ELIOT_LAB_ROOT", "/"))  # another system's files, for its systemd: `make system-257`
 
 
@@ -37,7 +38,7 @@ class Lab:
     name: str
     binds: tuple[str, ...] = ()
     host_net: bool = False
-    ttl_seconds: int = 900
+    ttl_seconds: int = 3600
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -102,7 +103,7 @@ class Lab:
         body, _, code = told.rpartition("\n")
         return int(code or 0), json.loads(body) if body.startswith("{") else body or None
 
-    def await_status(self, path: str, status: int, seconds: float = 15.0) -> Any:
+    def await_status(self, path: str, status: int, seconds: float = PATIENCE_SECONDS) -> Any:
         """Ask until the answer has this status; the document. Raises: LabError."""
         deadline = time.monotonic() + seconds
         while True:
@@ -112,22 +113,26 @@ class Lab:
             if time.monotonic() > deadline:
                 raise LabError(f"{path}: {code} {document}\n{self.journal()}")
 
-    def await_property(self, unit: str, name: str, value: str, seconds: float = 15.0) -> None:
+    def await_property(self, unit: str, name: str, value: str, seconds: float = PATIENCE_SECONDS) -> None:
         """Look until a unit's property has this value. Raises: LabError."""
         deadline = time.monotonic() + seconds
         while (found := self.show(unit, name)[name]) != value:
             if time.monotonic() > deadline:
                 raise LabError(f"{unit}: {name} is {found}, not {value}\n{self.journal(unit)}")
 
-    def await_restarts(self, unit: str, count: int, seconds: float = 15.0) -> None:
+    def await_status_text(self, begin: str, unit: str = SERVICE) -> None:
+        """Look until a unit's status begins so; systemd reads it when it comes round to it. Raises: LabError."""
+        self._await(lambda: self.show(unit, "StatusText")["StatusText"].startswith(begin), begin, PATIENCE_SECONDS)
+
+    def await_restarts(self, unit: str, count: int, seconds: float = PATIENCE_SECONDS) -> None:
         """Look until systemd has started a unit again so often. Raises: LabError."""
         self._await(lambda: int(self.show(unit, "NRestarts")["NRestarts"]) >= count, f"{count} restarts", seconds)
 
-    def await_journal(self, words: str, cursor: str, *, unit: str = SERVICE, seconds: float = 15.0) -> None:
+    def await_journal(self, words: str, cursor: str, *, unit: str = SERVICE, seconds: float = PATIENCE_SECONDS) -> None:
         """Look until a unit has said this. Raises: LabError."""
         self._await(lambda: words in self.journal(unit, cursor=cursor), words, seconds)
 
-    def await_file(self, path: str, seconds: float = 15.0) -> str:
+    def await_file(self, path: str, seconds: float = PATIENCE_SECONDS) -> str:
         """Look until there is something in a file; its text. Raises: LabError."""
         self._await(lambda: self.sh(f"cat {path} 2>/dev/null || true") != "", path, seconds)
         return self.sh(f"cat {path}")

@@ -54,7 +54,7 @@ def test_a_missing_credential_is_named_in_the_answer_and_in_the_journal(store: B
     status, problem = store.get("/v1/tickets/front-door")
     assert (status, problem["code"]) == (502, "config_error")
     assert "credential home-client-secret" in problem["detail"]
-    assert "credential home-client-secret" in store.journal(cursor=cursor)
+    store.await_journal("credential home-client-secret", cursor)
 
 
 def test_a_credential_that_was_tampered_with_is_named_and_the_socket_outlives_it(store: BrokerLab) -> None:

@@ -104,7 +104,7 @@ class Owner:
             os.write(keyboard, f"{typed}\n".encode())
         seen += read_until(keyboard, None)
         os.close(keyboard)
-        assert asking.wait(30) == 0, seen
+        assert asking.wait(120) == 0, seen
         assert seen.count("protected by this host's key") == 1 + len(SECRETS)
         assert not [typed for typed in SECRETS.values() if typed in seen], "typed without echo"
 
@@ -115,7 +115,7 @@ class Owner:
         assert command.stdout is not None
         url = command.stdout.readline().strip()
         landed = self._lab.agent(f"browse /srv/cloud '{url}'")
-        command.communicate(landed, timeout=30)
+        command.communicate(landed, timeout=120)
         assert command.returncode == 0
 
 

@@ -21,7 +21,7 @@ def under_load(lab: BrokerLab, kinds: dict[str, int], work: Callable[[], object]
     try:
         work()
     finally:
-        told = {kind: load.communicate(timeout=60)[0] for kind, load in loads.items()}
+        told = {kind: load.communicate(timeout=120)[0] for kind, load in loads.items()}
     return {kind: json.loads(text) for kind, text in told.items()}
 
 

@@ -42,9 +42,9 @@ def test_an_idle_service_stops_within_a_second_and_the_socket_starts_it_again(la
 
 
 def test_the_status_is_one_line_with_state_and_runway(lab: BrokerLab) -> None:
-    assert lab.show(SERVICE, "StatusText")["StatusText"].startswith("ready; tickets: ")
+    lab.await_status_text("ready; tickets: ")
     lab.sh("eliot-broker logout home")
-    assert lab.show(SERVICE, "StatusText")["StatusText"].startswith("login required: home")
+    lab.await_status_text("login required: home")
 
 
 def test_a_stop_ends_within_five_seconds_whatever_its_clients_do(lab: BrokerLab) -> None:
@@ -56,7 +56,7 @@ def test_a_stop_ends_within_five_seconds_whatever_its_clients_do(lab: BrokerLab)
         assert clinging.stdout is not None
         assert clinging.stdout.readline() == "ready\n"
         took = int(lab.sh(TIMED_STOP))
-        told = json.loads(clinging.communicate(timeout=10)[0])
+        told = json.loads(clinging.communicate(timeout=60)[0])
     finally:
         clinging.kill()
     assert took <= 5000
@@ -68,11 +68,12 @@ def test_a_stop_ends_within_five_seconds_whatever_its_clients_do(lab: BrokerLab)
 
 def test_a_token_request_in_flight_is_waited_for_and_its_answer_kept(lab: BrokerLab) -> None:
     lab.drop_in("[Service]\nTimeoutStopSec=3s\n")  # without EXTEND_TIMEOUT_USEC it would be killed
-    lab.control("faults", '{"endpoint": "token", "fault": {"delay_seconds": 6}}')
+    lab.control("faults", '{"endpoint": "token", "fault": {"delay_seconds": 9}}')
+    before = len([call for call in lab.cloud_calls() if call["endpoint"] == "token"])
     refreshing = lab.popen("eliot-broker refresh home")
-    lab.await_call("token", after=len([call for call in lab.cloud_calls() if call["endpoint"] == "token"]))
+    lab.await_call("token", after=before)
     took = int(lab.sh(TIMED_STOP))
-    refreshing.communicate(timeout=20)
+    refreshing.communicate(timeout=60)
     assert 3000 < took < 30_000
     assert lab.show(SERVICE, "Result")["Result"] == "success"
     tokens = [call for call in lab.cloud_calls() if call["endpoint"] == "token"]
@@ -106,7 +107,7 @@ def test_a_start_with_a_bad_file_is_degraded_and_a_reload_repairs_it(lab: Broker
     assert (status, problem["code"], problem["remedy"]) == (502, "config_error", "fix")
     assert lab.get("/v1/status")[1]["code"] == "config_error"
     assert lab.get("/healthz")[0] == 200
-    assert lab.show(SERVICE, "StatusText")["StatusText"].startswith("degraded: ")
+    lab.await_status_text("degraded: ")
     lab.sh(f"systemctl reload {SERVICE}", status=1)
     lab.write(CONFIG_FILE, CONFIG)
     lab.sh(f"systemctl reload {SERVICE}")
@@ -134,7 +135,7 @@ def test_a_loop_that_turns_but_serves_no_socket_is_ended_too(lab: BrokerLab) -> 
     try:
         assert silent.stdout is not None
         assert silent.stdout.readline() == "ready\n"
-        lab.await_property(SERVICE, "NRestarts", str(before + 1))
+        lab.await_restarts(SERVICE, before + 1)  # or more: it stays silent
     finally:
         silent.communicate("")
     lab.sh(f"systemctl restart eliot-broker.socket {SERVICE}")
@@ -156,7 +157,7 @@ def test_a_hung_cloud_is_no_reason_for_a_restart(lab: BrokerLab) -> None:
     assert lab.show(SERVICE, "MainPID") == before
     lab.control("release")
     lab.control("clear")
-    asking.communicate(timeout=30)
+    asking.communicate(timeout=120)
 
 
 def test_the_online_target_is_reached_when_tickets_can_be_had(lab: BrokerLab) -> None:

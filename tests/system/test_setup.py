@@ -51,13 +51,13 @@ def read_until(dialogue: subprocess.Popen[str], pattern: str) -> str:
 
 
 def test_setup_as_root_seals_installs_starts_logs_in_and_has_a_ticket(bare: BrokerLab) -> None:
-    talk = bare.popen("PYTHONUNBUFFERED=1 timeout 90 eliot-broker setup 2>&1")
+    talk = bare.popen("PYTHONUNBUFFERED=1 timeout 240 eliot-broker setup 2>&1")
     assert talk.stdin is not None
     talk.stdin.write("".join(f"{line}\n" for line in ANSWERS))
     talk.stdin.flush()
     said = read_until(talk, r"^https://\S+$")
     landed = bare.agent(f"browse /srv/cloud '{said.splitlines()[-1]}'")
-    said += talk.communicate(landed, timeout=60)[0]
+    said += talk.communicate(landed, timeout=240)[0]
     assert talk.returncode == 0, said
     assert "it works: a ticket for front-door is in hand" in said
     assert "credential:home-client-secret" in bare.sh(f"cat {CONFIG_FILE}")
