@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,7 @@ from tests.adapters.clocks import NOW, HandClock
 from tests.adapters.raw_server import http, raw_server
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from broker.core.answer import HttpAnswer
@@ -134,17 +135,21 @@ async def test_what_is_no_http_is_an_invalid_response() -> None:
             await ask(f"http://127.0.0.1:{server.port}/")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A port that nobody else can have, and where nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @both_faces
 async def test_a_refused_connection_is_not_ambiguous(face: str) -> None:
-    with pytest.raises(UpstreamUnavailable, match=r"127\.0\.0\.1 refused the connection") as caught:
-        await ask(f"http://127.0.0.1:{free_port()}/", face=face)
+    with (
+        silent_port() as port,
+        pytest.raises(UpstreamUnavailable, match=r"127\.0\.0\.1 refused the connection") as caught,
+    ):
+        await ask(f"http://127.0.0.1:{port}/", face=face)
     assert not caught.value.ambiguous
 
 
@@ -249,8 +254,8 @@ async def test_a_proxy_of_another_kind_is_the_operators(proxy: str) -> None:
 
 
 async def test_a_proxy_that_is_down_is_told_as_such() -> None:
-    with pytest.raises(UpstreamUnavailable, match="the proxy does not let us through") as caught:
-        await ask("https://cloud.example/", environ={"HTTPS_PROXY": f"http://127.0.0.1:{free_port()}"})
+    with silent_port() as port, pytest.raises(UpstreamUnavailable, match="the proxy does not let us through") as caught:
+        await ask("https://cloud.example/", environ={"HTTPS_PROXY": f"http://127.0.0.1:{port}"})
     assert not caught.value.ambiguous
 
 

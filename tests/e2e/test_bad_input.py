@@ -119,7 +119,7 @@ def test_a_bad_file_under_socket_activation_starts_degraded_and_reload_repairs_i
         daemon.write(account(cloud, tmp_path) + ticket())
         daemon.client.reload()
         daemon.login(cloud)
-        assert daemon.client.ticket("front-door", wait=5).value
+        assert daemon.client.ticket("front-door", wait=30).value
     finally:
         daemon.stop()
 

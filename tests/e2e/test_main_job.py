@@ -34,7 +34,7 @@ def test_a_ticket_travels_the_whole_way_with_each_provider(cloud: Cloud, tmp_pat
         assert daemon.problem().code == "login_required"
         row = daemon.login(cloud)
         assert row["state"] == "logged_in"
-        found = daemon.client.ticket("front-door", wait=5)
+        found = daemon.client.ticket("front-door", wait=30)
         assert found.value.count(".") == 2
         assert found.plant_id == credentials.PLANT_ID
         call = cloud.calls.of("call_in")[0]
@@ -45,7 +45,7 @@ def test_a_restart_costs_no_login_and_no_call(cloud: Cloud, tmp_path: Path) -> N
     text = account(cloud, tmp_path) + ticket()
     with Daemon(tmp_path, text) as daemon:
         daemon.login(cloud)
-        before = daemon.client.ticket("front-door", wait=5)
+        before = daemon.client.ticket("front-door", wait=30)
     calls, tokens = cloud.calls.count("call_in"), cloud.calls.count("token")
     with Daemon(tmp_path, text) as daemon:
         after = daemon.client.ticket("front-door")
@@ -54,18 +54,19 @@ def test_a_restart_costs_no_login_and_no_call(cloud: Cloud, tmp_path: Path) -> N
 
 
 def test_tickets_and_id_tokens_are_replaced_before_they_expire(cloud: Cloud, tmp_path: Path) -> None:
-    cloud.options.change(ticket_seconds=6, id_token_seconds=8)
+    cloud.options.change(ticket_seconds=9, id_token_seconds=12)
     with Daemon(tmp_path, account(cloud, tmp_path, api="daily_quota = 0") + ticket()) as daemon:
         daemon.login(cloud)
-        first = daemon.client.ticket("front-door", wait=5)
+        first = daemon.client.ticket("front-door", wait=30)
         seen = {first.generation}
-        for _ in range(100):
+
+        def replaced() -> bool:
             found = daemon.client.ticket("front-door")
             assert found.expires_in >= 0
             seen.add(found.generation)
-            pause(0.1)
-        assert len(seen) >= 3
-        assert cloud.calls.count("token") >= 3, "the login and two refreshes"
+            return len(seen) >= 3 and cloud.calls.count("token") >= 3  # the login and two refreshes
+
+        until(replaced, seconds=60)
 
 
 @pytest.mark.parametrize(
@@ -74,17 +75,21 @@ def test_tickets_and_id_tokens_are_replaced_before_they_expire(cloud: Cloud, tmp
     ids=["hangs", "refuses", "nonsense"],
 )
 def test_a_valid_ticket_is_served_whatever_the_cloud_does(cloud: Cloud, tmp_path: Path, fault: Fault) -> None:
-    cloud.options.change(ticket_seconds=6, id_token_seconds=6)  # both due after 4 s at most
+    cloud.options.change(ticket_seconds=12, id_token_seconds=12)
     with Daemon(tmp_path, account(cloud, tmp_path, api="daily_quota = 0") + ticket()) as daemon:
         daemon.login(cloud)
-        daemon.client.ticket("front-door", wait=5)
+        daemon.client.ticket("front-door", wait=30)
         for endpoint in ("token", "call_in", "keys", "metadata"):
             cloud.script.add(endpoint, fault, times=None)
-        daemon.client.timeout_seconds = 0.5  # an answer that waited for the cloud would come too late
-        for _ in range(23):
+        daemon.client.timeout_seconds = 2  # an answer that waited for the cloud would come too late
+
+        def stale() -> bool:
             daemon.client.ticket("front-door")
-            pause(0.2)
-        assert daemon.client.status()["tickets"][0]["state"] == "stale"
+            return bool(daemon.client.status()["tickets"][0]["state"] == "stale")
+
+        until(stale, seconds=60)
+        for _ in range(10):
+            daemon.client.ticket("front-door")
 
 
 def test_a_canary_in_every_secret_is_found_nowhere_but_where_it_belongs(cloud: Cloud, tmp_path: Path) -> None:
@@ -97,7 +102,7 @@ def test_a_canary_in_every_secret_is_found_nowhere_but_where_it_belongs(cloud: C
         daemon.client.complete_login("home", landed)
         with pytest.raises(Problem):
             daemon.client.complete_login("home", landed)
-        vended = daemon.client.ticket("front-door", wait=5)
+        vended = daemon.client.ticket("front-door", wait=30)
         id_token = daemon.client.id_token("home").value
         for fault in (CAPTIVE_PORTAL, Fault(500, "{"), Fault(400, '{"error": "temporarily_unavailable"}')):
             cloud.script.add("token", fault)
@@ -131,7 +136,7 @@ def test_logout_drops_everything_and_saying_it_twice_is_fine(cloud: Cloud, tmp_p
     text = account(cloud, tmp_path) + ticket(more=f'publish = {{ path = "{published}" }}')
     with Daemon(tmp_path, text) as daemon:
         daemon.login(cloud)
-        found = daemon.client.ticket("front-door", wait=5)
+        found = daemon.client.ticket("front-door", wait=30)
         until(published.exists, seconds=30)
         assert published.read_text().strip() == found.value
         assert daemon.client.logout("home")["state"] == "logged_out"
@@ -143,7 +148,7 @@ def test_logout_drops_everything_and_saying_it_twice_is_fine(cloud: Cloud, tmp_p
 def test_sigterm_ends_it_quickly_and_cleanly(cloud: Cloud, tmp_path: Path) -> None:
     with Daemon(tmp_path, account(cloud, tmp_path) + ticket()) as daemon:
         daemon.login(cloud)
-        daemon.client.ticket("front-door", wait=5)
+        daemon.client.ticket("front-door", wait=30)
         assert daemon.stop(signal.SIGTERM) == 0
         assert not daemon.socket_path.exists()
         with pytest.raises(Unreachable):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import socket
 from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ import pytest
 
 from broker.sandbox import CloudThread, credentials, follow_login
 from tests.e2e.daemon import Daemon, account, ticket
+from tests.e2e.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,13 +26,6 @@ def get(url: str) -> tuple[int, str | None]:
         connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path)
         with connection.getresponse() as answer:
             return answer.status, answer.getheader("Location")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_a_short_address_logs_in_and_ends_with_the_login(tmp_path: Path) -> None:

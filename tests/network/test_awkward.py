@@ -86,7 +86,7 @@ def test_everything_goes_through_the_proxy_and_nothing_past_it(
         environ = {"HTTPS_PROXY": proxy.url}
         with Daemon(tmp_path, at(f"https://{NAME}", cloud, tmp_path), environ=environ) as daemon:
             log_in(daemon, browser)
-            assert daemon.client.ticket("front-door", wait=5).value
+            assert daemon.client.ticket("front-door", wait=30).value
             daemon.client.refresh("home")
     assert len(proxy.asked) >= 4, "metadata, keys, tokens and the call"
     assert set(proxy.asked) == {f"{NAME}:443"}
@@ -99,7 +99,7 @@ def test_a_proxy_with_a_password_is_given_it_and_nobody_else_is(
         environ = {"HTTPS_PROXY": proxy.url.replace("//", f"//broker:{QUOTED}@")}
         with Daemon(tmp_path, at(f"https://{NAME}", cloud, tmp_path), environ=environ) as daemon:
             log_in(daemon, browser)
-            assert daemon.client.ticket("front-door", wait=5).value
+            assert daemon.client.ticket("front-door", wait=30).value
             assert proxy.refused == 0
             log = daemon.log()
     assert "hunter2" not in log
@@ -140,7 +140,7 @@ def test_a_captive_portals_page_costs_neither_login_nor_ticket(
             assert "issuer answered 200 with a web page" in detail
             assert daemon.client.account("home")["state"] == "logged_in"
             cloud.script.clear()
-            assert daemon.client.ticket("front-door", wait=20).value
+            assert daemon.client.ticket("front-door", wait=30).value
 
 
 def test_a_proxy_that_opens_tls_is_trusted_through_ca_file_only(
@@ -161,7 +161,7 @@ def test_a_proxy_that_opens_tls_is_trusted_through_ca_file_only(
             daemon.write(at(f"https://{NAME}", cloud, tmp_path, ca_file=company_file))
             daemon.client.reload()
             log_in(daemon, browser)
-            assert daemon.client.ticket("front-door", wait=5).value
+            assert daemon.client.ticket("front-door", wait=30).value
 
 
 def test_the_vendors_own_names_are_what_an_account_without_addresses_asks(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_the_vendors_own_names_are_what_an_account_without_addresses_asks(tmp_pa
         kept = [line for line in text.splitlines() if not line.startswith(("authority", "base_url"))]
         with Daemon(tmp_path, "\n".join(kept), environ={"HTTPS_PROXY": proxy.url}) as daemon:
             log_in(daemon, browser)
-            assert daemon.client.ticket("front-door", wait=5).plant_id == credentials.PLANT_ID
+            assert daemon.client.ticket("front-door", wait=30).plant_id == credentials.PLANT_ID
     assert set(proxy.asked) == {"partners-login.eliotbylegrand.com:443", "api.developer.legrand.com:443"}
 
 
@@ -183,7 +183,7 @@ def test_ipv6_only(tmp_path: Path) -> None:
     with CloudThread(Options(), host="::1") as cloud, Daemon(tmp_path, at(cloud.origin, cloud, tmp_path)) as daemon:
         assert cloud.origin.startswith("https://[::1]:")
         daemon.login(cloud)
-        assert daemon.client.ticket("front-door", wait=5).value
+        assert daemon.client.ticket("front-door", wait=30).value
         daemon.client.refresh("home")
 
 
@@ -199,7 +199,7 @@ def test_an_answer_that_stalls_after_its_headers_ends_at_the_deadline(
             assert (code, remedy) == ("upstream_unavailable", "retry")
             assert "issuer did not answer in full within 1 s" in detail
             cloud.script.clear()
-            assert daemon.client.ticket("front-door", wait=20).value
+            assert daemon.client.ticket("front-door", wait=30).value
 
 
 class ResolvingDaemon(Daemon):
@@ -240,5 +240,5 @@ def test_a_name_server_that_fails_keeps_silent_or_lies_costs_nothing_but_time(
             assert daemon.client.account("home")["state"] == "logged_in"
         names.mood = "truth"
         daemon.client.refresh("home")
-        assert daemon.client.ticket("front-door", wait=5).value
+        assert daemon.client.ticket("front-door", wait=30).value
         assert names.asked > len(MOODS), "nothing was answered from memory"

@@ -22,7 +22,7 @@ def test_the_report_is_one_private_file_without_secrets_ids_and_people(tmp_path:
     file = tmp_path / "report.txt"
     with CloudThread() as cloud, Daemon(tmp_path, account(cloud, tmp_path) + ticket()) as daemon:
         row = daemon.login(cloud)
-        token = daemon.client.ticket("front-door", wait=10).value
+        token = daemon.client.ticket("front-door", wait=30).value
         id_token = daemon.client.id_token("home").value
         found = run("bugreport", "--output", str(file), "--config", str(daemon.config), socket=daemon.socket_path)
         again = run("bugreport", "--output", str(file), "--config", str(daemon.config), socket=daemon.socket_path)

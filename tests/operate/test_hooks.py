@@ -55,7 +55,7 @@ def test_each_kind_of_news_reaches_the_hook_with_what_to_do(tmp_path: Path) -> N
         assert "logged in to home" in news.wait("login.completed")
         assert "can be had again" in news.wait("ticket.recovered")
         cloud.script.add("call_in", api_fault("quota"), times=1)
-        held = daemon.client.ticket("front-door", wait=10)
+        held = daemon.client.ticket("front-door", wait=30)
         with pytest.raises(Problem):
             daemon.client.refuse("front-door", held.generation)
         assert "no call for 25" in news.wait("quota.exhausted")
@@ -97,7 +97,7 @@ def test_a_key_that_is_refused_is_told_while_the_last_ticket_is_still_valid(tmp_
     hooks = f'[hooks]\ncommand = ["{news.script}"]\n'
     with CloudThread() as cloud, Daemon(tmp_path, account(cloud, tmp_path) + ticket() + hooks) as daemon:
         daemon.login(cloud)
-        held = daemon.client.ticket("front-door", wait=10)
+        held = daemon.client.ticket("front-door", wait=30)
         cloud.options.change(subscription_keys=set())
         with pytest.raises(Problem):
             daemon.client.refuse("front-door", held.generation)

@@ -71,7 +71,7 @@ def value(found: dict[str, Family], name: str, **labels: str) -> float:
 @pytest.mark.slow
 def test_every_number_of_the_list_is_there_and_true(daemon: Daemon, cloud: Cloud) -> None:
     daemon.client.refresh("home")
-    daemon.client.ticket("front-door", wait=10)
+    daemon.client.ticket("front-door", wait=30)
     daemon.client.ticket("front-door")
     cloud.script.add("call_in", api_fault("busy"), times=1)
     with pytest.raises(Problem):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import stat
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 
 from broker.sandbox import CloudThread, credentials, follow_login
 from tests.e2e.daemon import ROOT
+from tests.e2e.ports import free_port
 from tests.operate.command import run
 
 if TYPE_CHECKING:
@@ -31,13 +31,6 @@ pytestmark = pytest.mark.slow
 def cloud() -> Iterator[Cloud]:
     with CloudThread() as started:
         yield started
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def home(directory: Path) -> dict[str, str]:
@@ -68,7 +61,7 @@ class Dialogue:
             env=environ, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
         )  # fmt: skip
         self.said = ""
-        self._watchdog = threading.Timer(60, self.process.kill)
+        self._watchdog = threading.Timer(240, self.process.kill)
         self._watchdog.start()
 
     def say(self, *lines: str) -> None:

@@ -34,7 +34,7 @@ def test_the_status_is_what_the_schema_says_in_every_weather(tmp_path: Path) -> 
         daemon.client.login("home")
         assert status(daemon)["accounts"][0]["state"] == "login_pending"
         daemon.login(cloud)
-        daemon.client.ticket("front-door", wait=10)
+        daemon.client.ticket("front-door", wait=30)
         document = status(daemon)
         assert document["problems"] == []
         cloud.script.add("call_in", api_fault("quota"), times=1)

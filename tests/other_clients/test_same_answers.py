@@ -30,7 +30,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         with Daemon(directory, text) as started:
             started.login(cloud)
             for name in names:
-                started.client.ticket(name, wait=10)
+                started.client.ticket(name, wait=30)
             yield started
 
 

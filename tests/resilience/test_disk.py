@@ -214,7 +214,7 @@ def test_an_old_backup_of_the_state_is_restored(home: Home) -> None:
         shutil.copy(path, backup)
         for _ in range(3):
             broker.refresh()
-        broker.client.ticket("front-door", wait=10)
+        broker.client.ticket("front-door", wait=30)
         broker.stop()
     shutil.copy(backup, path)
     with home.broker() as broker:

@@ -34,7 +34,7 @@ def test_the_client_secret_has_expired(home: Home) -> None:
 def test_the_configuration_is_reloaded(home: Home) -> None:
     with home.broker() as broker:
         broker.login()
-        ticket, token = broker.client.ticket("front-door", wait=10), broker.client.id_token("home")
+        ticket, token = broker.client.ticket("front-door", wait=30), broker.client.id_token("home")
         calls, asked = home.cloud.tickets_issued, home.token_requests
         home.configure(more='[hooks]\ncommand = ["/bin/true"]\n')
         broker.signal(signal.SIGHUP)
@@ -54,7 +54,7 @@ def test_the_configuration_is_bad_at_a_reload(home: Home) -> None:
         assert caught.value.code == "config_error"
         assert "nonsense" in str(caught.value.detail)
         broker.refresh()
-        assert broker.client.ticket("front-door", wait=10).value
+        assert broker.client.ticket("front-door", wait=30).value
         broker.signal(signal.SIGHUP)
         until(lambda: len(home.events("config.reload_failed")) == 2, seconds=30)
         home.configure()
