@@ -47,7 +47,7 @@ def measure(rounds: int = ROUNDS) -> tuple[Figure, Figure, Figure]:
         text = account(cloud, directory) + ticket(more=f'publish = {{ path = "{published}" }}')
         with Daemon(directory, text) as daemon:
             daemon.login(cloud)
-            until(published.exists, seconds=20, what="no file was published")
+            until(published.exists, seconds=60, what="no file was published")
             empty = directory / "empty.py"
             empty.write_text(EMPTY)
             program = Path(sys.executable).with_name("eliot-broker")

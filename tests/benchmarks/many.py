@@ -97,7 +97,7 @@ class Many(Daemon):
         self.figures.unlink(missing_ok=True)
         assert self.process is not None
         self.process.send_signal(signal.SIGUSR1)
-        until(self.figures.exists, seconds=20, what=self.log)
+        until(self.figures.exists, seconds=60, what=self.log)
         seen = dict(json.loads(self.figures.read_text()))
         self.held_seconds = max(self.held_seconds, seen["longest_seconds"])
         return seen

@@ -52,7 +52,7 @@ def test_a_year_of_one_hour_tickets_with_a_new_seed_keeps_every_promise() -> Non
     assert not verdict.violations, explain(script)
     assert verdict.avoidable_misses == verdict.avoidable_losses == verdict.avoidable_seconds == 0
     assert cpu_seconds < YEAR_CPU_SECONDS
-    assert verdict.availability > 0.98
+    assert verdict.availability > 0.9, "ten new years had 0.982 to 0.995: the rest is the weather's, and judged above"
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from broker.sandbox import Cloud
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -171,7 +171,7 @@ def run_serve(config: Path, **environ: str) -> subprocess.CompletedProcess[str]:
         env={"PATH": os.environ["PATH"], **environ},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=False,
         cwd=ROOT,
     )

@@ -36,7 +36,7 @@ def play(*labels: str, directory: Path) -> str:
         ["bash", "-c", f"set -u\ntrap 'kill $SANDBOX 2>/dev/null' EXIT\n{text}"],
         env={**environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
         cwd=directory,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=150,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
         check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout

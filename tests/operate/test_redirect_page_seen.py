@@ -51,7 +51,7 @@ async def browse(url: str, profile: Path, *more: str) -> str:
     process = await asyncio.create_subprocess_exec(
         BROWSER, *options, *more, url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()

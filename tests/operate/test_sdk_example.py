@@ -31,14 +31,14 @@ def test_it_follows_every_ticket_and_outlives_a_restart(tmp_path: Path) -> None:
         environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "ELIOT_BROKER_SOCKET": str(daemon.socket_path)}
         with subprocess.Popen([sys.executable, str(EXAMPLE), "front-door"], env=environ, stdout=out, stderr=out) as sdk:
             try:
-                until(lambda: count() == 1, seconds=20, what=told.read_text)
+                until(lambda: count() == 1, seconds=60, what=told.read_text)
                 held = daemon.client.ticket("front-door")
                 daemon.client.refuse("front-door", held.generation)
-                until(lambda: count() == 2, seconds=20, what=told.read_text)
+                until(lambda: count() == 2, seconds=60, what=told.read_text)
                 daemon.stop()
-                until(lambda: "no ticket: " in told.read_text(), seconds=20, what=told.read_text)
+                until(lambda: "no ticket: " in told.read_text(), seconds=60, what=told.read_text)
                 daemon.start().wait_up()
-                until(lambda: count() == 3, seconds=20, what=told.read_text)
+                until(lambda: count() == 3, seconds=60, what=told.read_text)
             finally:
                 sdk.terminate()
     assert "eyJ" not in told.read_text()

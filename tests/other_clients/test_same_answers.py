@@ -78,7 +78,7 @@ def connections(daemon: Daemon) -> int:
 
 def await_connections(daemon: Daemon, count: int) -> None:
     """Wait until so many clients are connected, and have been heard."""
-    until(lambda: connections(daemon) == count, seconds=15, what=lambda: f"{connections(daemon)} clients")
+    until(lambda: connections(daemon) == count, seconds=60, what=lambda: f"{connections(daemon)} clients")
     if count:
         pause(0.3)
 

@@ -95,7 +95,7 @@ class Glewlwyd:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until(self._listens, seconds=20, what="glewlwyd does not listen")
+        until(self._listens, seconds=60, what="glewlwyd does not listen")
         self._set_up()
         return self
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 180
 
 
 def browse(url: str) -> str:

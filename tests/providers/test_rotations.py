@@ -85,7 +85,7 @@ class Trial:
                 "environ": {"KEY": "0123456789abcdef0123456789abcdef"},
             }
         )
-        until(self._answers, seconds=20, what=(self.directory / "stderr.log").read_text)
+        until(self._answers, seconds=60, what=(self.directory / "stderr.log").read_text)
 
     def _answers(self) -> bool:
         try:

@@ -87,8 +87,8 @@ def test_a_bug_with_a_secret_in_its_hand_ends_loudly_and_tells_no_secret(cloud: 
         )
     log_text = (tmp_path / "crash.log").read_text
     try:
-        until(lambda: "KeyError" in log_text() or process.poll() is not None, seconds=20, what=log_text)
-        until(lambda: process.poll() is not None, seconds=20, what=log_text)
+        until(lambda: "KeyError" in log_text() or process.poll() is not None, seconds=60, what=log_text)
+        until(lambda: process.poll() is not None, seconds=60, what=log_text)
     finally:
         if process.poll() is None:
             process.kill()

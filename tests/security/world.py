@@ -63,7 +63,7 @@ class Confessing(Daemon):
         assert self.process is not None
         before = self._confessions()
         self.process.send_signal(signal.SIGUSR2)
-        until(lambda: self._confessions() > before, seconds=20, what="a confession")
+        until(lambda: self._confessions() > before, seconds=60, what="a confession")
 
     def _confessions(self) -> int:
         return self.record.read_bytes().count(ENDED) if self.record.exists() else 0
