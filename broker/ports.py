@@ -60,7 +60,8 @@ class IdTokenVerifier(Protocol):
     def verify(self, id_token: Secret, *, nonce: Secret | None, server_seconds: float | None) -> IdClaims:
         """Check signature, iss, aud, exp, nbf, iat and, where given, nonce. Raises: InvalidResponse, UpstreamError.
 
-        `server_seconds` is the time to judge by (the answer's own Date); None: the believed local time.
+        `server_seconds` is the cloud's time to judge by; None: none was told, the token's own `iat` counts, as a
+        wall clock may be wrong by days.
         """
         ...
 

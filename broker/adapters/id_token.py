@@ -50,8 +50,7 @@ class IdTokens:
     def verify(self, id_token: Secret, *, nonce: Secret | None, server_seconds: float | None) -> IdClaims:
         """Check everything. Raises: InvalidResponse, UpstreamError."""
         claims = self._signed_claims(id_token.reveal())
-        now = self._clock.read().wall_seconds if server_seconds is None else server_seconds
-        self._check_claims(claims, int(now))
+        self._check_claims(claims, int(self._time_told(claims) if server_seconds is None else server_seconds))
         if nonce is not None:
             given = claims.get("nonce")
             if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.reveal().encode()):
@@ -66,6 +65,11 @@ class IdTokens:
             expires_at=expires_at,
             display_name=display_name(claims),
         )
+
+    def _time_told(self, claims: dict[str, Any]) -> float:
+        """The signed `iat` of a token that has just come, as its life is counted; else the wall clock."""
+        issued_at = unix_seconds(claims.get("iat"))
+        return self._clock.read().wall_seconds if issued_at is None else float(issued_at)
 
     def _signed_claims(self, text: str) -> dict[str, Any]:
         try:

@@ -192,9 +192,10 @@ class Exchange:
     def _verify(self, tokens: TokenSet, nonce: Secret | None) -> IdClaims | None:
         if tokens.id_token is None:
             return None
-        told = tokens.server_seconds  # without a Date, the time that is believed: no step of the wall clock moves it
-        believed = self._timekeeper.now().true_seconds if told is None else told
-        return self._verifier.verify(tokens.id_token, nonce=nonce, server_seconds=believed)
+        told = tokens.server_seconds
+        if told is None and self._timekeeper.skew_seconds is not None:  # the cloud told the time earlier in this boot
+            told = self._timekeeper.now().true_seconds
+        return self._verifier.verify(tokens.id_token, nonce=nonce, server_seconds=told)
 
     def _verify_same_person(self, session: Session, tokens: TokenSet) -> IdClaims | None:
         name = self._config.name

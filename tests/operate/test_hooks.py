@@ -72,9 +72,11 @@ def test_the_last_news_is_told_at_a_stop_and_no_reminder_begins_anew_after_it(tm
     hooks = f'[hooks]\ncommand = ["{news.script}"]\n'
     with CloudThread() as cloud, Daemon(tmp_path, account(cloud, tmp_path) + ticket() + hooks) as daemon:
         news.wait("ticket.unavailable")
+        kept = tmp_path / "state" / "reminders.sealed"  # from the look after it: a stop before that keeps nothing
+        until(kept.exists, seconds=60, what=daemon.log)
         assert daemon.stop() == 0
         assert len(news.of("service.stopping")) == 1
-        assert (tmp_path / "state" / "reminders.sealed").exists()
+        assert kept.exists()
 
 
 @pytest.mark.slow

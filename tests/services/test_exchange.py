@@ -90,6 +90,18 @@ async def test_an_id_token_is_judged_by_the_clouds_own_date_and_nonce_at_login()
     assert world.verifier.asked == [(Secret("n"), world.clock.true_seconds)]
 
 
+async def test_without_a_date_no_step_of_the_wall_clock_judges_an_id_token() -> None:
+    world = await a_world()
+    world.provider.answer = lambda tokens: replace(tokens, server_seconds=None)
+    world.clock.step(-86_400.0)
+    await world.identity.refresh_now()
+    assert world.verifier.asked[-1] == (None, world.clock.true_seconds), "as the cloud told it in this boot"
+    world.restart()
+    await world.identity.refresh_now()
+    asked = [told for _, told in world.verifier.asked]
+    assert asked[-1] is None, "nobody knows: the token's own time counts"
+
+
 async def test_a_login_without_an_id_token_is_none() -> None:
     world = World()
     world.provider.answer = lambda tokens: replace(tokens, id_token=None, access_token=Secret("at"))
