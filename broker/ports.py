@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from broker.core.instant import Reading
     from broker.core.secret import Secret
     from broker.core.tokens import IdClaims, PendingLogin, TokenSet
+    from broker.errors import StoreDamaged
 
 
 T = TypeVar("T")
@@ -106,6 +107,13 @@ class Store(Protocol):
 
     def save(self, name: str, content: bytes) -> None:
         """Write durably (fsynced) before returning; a crash leaves the old or the new. Raises: StoreUnavailable."""
+        ...
+
+    def set_aside(self, name: str, reason: str) -> StoreDamaged:
+        """Keep a document that opened and is not understood under another name; what to raise.
+
+        Raises: StoreUnavailable (it could not be set aside).
+        """
         ...
 
     def remove(self, name: str) -> None:

@@ -117,6 +117,10 @@ class SealedStore:
                 self._disk.unlink(self._path(name))
             self._disk.sync(self._directory)
 
+    def set_aside(self, name: str, reason: str) -> StoreDamaged:
+        with self._lock:
+            return self._set_aside(name, reason)
+
     def names(self) -> list[str]:
         with unavailable(f"state directory {self._directory}"):
             found = self._disk.listdir(self._directory)
@@ -154,7 +158,8 @@ class SealedStore:
         best = 1 if slots[1].sequence > slots[0].sequence else 0
         self._refuse_foreign(path, slots, best)
         if slots[best].content is None:
-            self._set_aside(name, f"first copy: {slots[0].flaw}; second copy: {slots[1].flaw}", raw)
+            flaws = f"first copy: {slots[0].flaw}; second copy: {slots[1].flaw}"
+            raise self._set_aside(name, flaws if raw else "the file is empty")
         if known is not None and slots[known.newest].sequence == known.sequence:
             best = known.newest  # a later copy whose save failed may be in memory only, not on the disk
         self._tell_lost_slot(name, slots[1 - best])
@@ -186,7 +191,7 @@ class SealedStore:
                     hint="give back the key it was sealed with, or end an interrupted `state rekey`",
                 )
 
-    def _set_aside(self, name: str, reason: str, raw: bytes) -> None:
+    def _set_aside(self, name: str, reason: str) -> StoreDamaged:
         path = self._path(name)
         with unavailable(f"state file {path} is damaged and could not be set aside"):
             taken = set(self._disk.listdir(self._directory))
@@ -195,8 +200,7 @@ class SealedStore:
             self._places.pop(name, None)
             self._disk.rename(path, aside)
             self._disk.sync(self._directory)
-        reason = "the file is empty" if not raw else reason
-        raise StoreDamaged(
+        return StoreDamaged(
             f"state file {path} is damaged ({reason}); set aside as {aside.name}",
             hint="log in again, or restore the state directory from a backup",
         )

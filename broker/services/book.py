@@ -13,6 +13,7 @@ import json
 import math
 import re
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from broker.core import quota
@@ -20,7 +21,7 @@ from broker.core.quota import Ledger
 from broker.core.session import Mark
 from broker.errors import StoreDamaged, StoreError, StoreUnavailable
 from broker.services.breath import SLICE, breathe
-from broker.services.documents import dump, failure_of, failure_to, instant_of, instant_to, load, span_of, span_to
+from broker.services.documents import dump, failure_of, failure_to, instant_of, instant_to, read, span_of, span_to
 from broker.services.page import Page, page_of, page_text
 
 if TYPE_CHECKING:
@@ -134,22 +135,19 @@ class Book:
     def _open_leaf(self, leaf: int) -> None:
         self._leaves += [[] for _ in range(leaf + 1 - len(self._leaves))]
         try:
-            content = self._store.load(self._document(leaf))
-            if content is not None:
-                self._decode(leaf, load(content))
+            pages = read(self._store, self._document(leaf), partial(self._decoded, leaf))
         except StoreDamaged as error:
             self._events.emit("store.damaged", document=self._document(leaf), detail=error.message)
-
-    def _decode(self, leaf: int, data: dict[str, Any]) -> None:
-        try:
-            if leaf == 0:
-                self._decode_head(data)
-            pages = {name: page_of(page) for name, page in data["pages"].items()}
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise StoreDamaged(f"book of tickets: not understood ({type(error).__name__})") from None
-        for name, page in pages.items():
+            return
+        for name, page in (pages or {}).items():
             page.text = page_text(name, page)
             self._put(name, page, leaf)
+
+    def _decoded(self, leaf: int, data: dict[str, Any]) -> dict[str, Page]:
+        pages = {name: page_of(page) for name, page in data["pages"].items()}
+        if leaf == 0:
+            self._decode_head(data)
+        return pages
 
     def _decode_head(self, data: dict[str, Any]) -> None:
         self.saved = instant_of(data["saved"])

@@ -7,16 +7,22 @@ only inside these bytes, which nobody but the store may have.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from broker.core.failure import Failure
 from broker.core.instant import Instant, Lifetime, Span
 from broker.core.secret import Secret
 from broker.core.session import HeldToken, Phase, Session
-from broker.errors import Code, Remedy, StoreDamaged, StoreUnavailable
+from broker.errors import Code, Remedy, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from broker.ports import Store
 
 VERSION = 1
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 def instant_to(value: Instant) -> list[Any]:
@@ -140,32 +146,28 @@ def encode_session(session: Session, now: Instant, saves: int = 0) -> bytes:
     )
 
 
-def decode_session(content: bytes) -> tuple[Session, Instant, int]:
-    """The session, when and how often it was saved. Raises: StoreDamaged, StoreUnavailable (a newer version)."""
-    data = load(content)
-    try:
-        session = Session(
-            login_id=data["login_id"],
-            binding=data["binding"],
-            issuer=data["issuer"],
-            subject=data["subject"],
-            display_name=data["display_name"],
-            logged_in=instant_of(data["logged_in"]),
-            phase=Phase(data["phase"]),
-            refresh_token=secret_of(data["refresh_token"]),
-            refresh_token_life=span_of(data["refresh_token_life"]),
-            previous_refresh_token=secret_of(data["previous_refresh_token"]),
-            rejected=tuple(data["rejected"]),
-            lost_at=None if data["lost_at"] is None else instant_of(data["lost_at"]),
-            ended=data["ended"],
-            id_token=held_of(data["id_token"]),
-            access_token=held_of(data["access_token"]),
-            failure=failure_of(data["failure"]),
-            warned=tuple(data["warned"]),
-        )
-        return session, instant_of(data["saved"]), int(data["saves"])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise StoreDamaged(f"login document: not understood ({type(error).__name__})") from None
+def decode_session(data: Json) -> tuple[Session, Instant, int]:
+    """The session, when and how often it was saved. For `read`, which knows what its errors mean."""
+    session = Session(
+        login_id=data["login_id"],
+        binding=data["binding"],
+        issuer=data["issuer"],
+        subject=data["subject"],
+        display_name=data["display_name"],
+        logged_in=instant_of(data["logged_in"]),
+        phase=Phase(data["phase"]),
+        refresh_token=secret_of(data["refresh_token"]),
+        refresh_token_life=span_of(data["refresh_token_life"]),
+        previous_refresh_token=secret_of(data["previous_refresh_token"]),
+        rejected=tuple(data["rejected"]),
+        lost_at=None if data["lost_at"] is None else instant_of(data["lost_at"]),
+        ended=data["ended"],
+        id_token=held_of(data["id_token"]),
+        access_token=held_of(data["access_token"]),
+        failure=failure_of(data["failure"]),
+        warned=tuple(data["warned"]),
+    )
+    return session, instant_of(data["saved"]), int(data["saves"])
 
 
 def _dump(data: Json) -> bytes:
@@ -178,13 +180,26 @@ def dump(data: Json) -> bytes:
 
 
 def load(content: bytes) -> Json:
-    """A document's fields. Raises: StoreDamaged, StoreUnavailable (a newer version: nothing is touched)."""
-    try:
-        data = json.loads(content)
-        version = data["version"]
-    except (ValueError, KeyError, TypeError):
-        raise StoreDamaged("document: not understood") from None
+    """A document's fields. Raises: ValueError, StoreUnavailable (another version's: nothing is touched)."""
+    data = json.loads(content)
+    if not isinstance(data, dict) or not isinstance(data.get("version"), int):
+        raise ValueError("a document has a version")  # noqa: TRY004  a value of the file, not a type of the program's
+    version = data["version"]
     if version != VERSION:
-        hint = "start the newer eliot-broker again, or restore the state it was upgraded from"
-        raise StoreUnavailable(f"document: version {version} is newer than this program's {VERSION}", hint=hint)
-    return dict(data)
+        hint = "start the eliot-broker that wrote it, or restore the state it was upgraded from"
+        raise StoreUnavailable(f"document: version {version}, this program knows {VERSION}", hint=hint)
+    return data
+
+
+def read(store: Store, name: str, decode: Callable[[Json], T]) -> T | None:
+    """A document, decoded; None where there is none. One that opens and is not understood is set aside.
+
+    Raises: StoreUnavailable, StoreDamaged.
+    """
+    content = store.load(name)
+    if content is None:
+        return None
+    try:
+        return decode(load(content))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise store.set_aside(name, f"not understood: {type(error).__name__}") from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from broker.core.session import Mark, Session, recovered
 from broker.errors import StoreUnavailable
-from broker.services.documents import decode_session, encode_session
+from broker.services.documents import decode_session, encode_session, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,10 +68,10 @@ class Journal:
 
     def open(self) -> None:
         """Read the document. Raises: StoreUnavailable, StoreDamaged."""
-        content = self._store.load(self.document)
-        if content is None:
+        found = read(self._store, self.document, decode_session)
+        if found is None:
             return
-        session, self.saved, self._saves = decode_session(content)
+        session, self.saved, self._saves = found
         now = self._now()
         with self._lock:
             self._session = recovered(session, now)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.errors import StoreDamaged, StoreError, StoreUnavailable
-from broker.services.documents import dump, instant_of, instant_to, load
+from broker.services.documents import dump, instant_of, instant_to, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -60,8 +60,7 @@ class Reminders:
     def open(self, store: Store) -> None:
         """Remember what an earlier process told. Blocking; a document that cannot be used is told, and left out."""
         try:
-            content = store.load(DOCUMENT)
-            self._standing = {} if content is None else _decoded(content)
+            self._standing = read(store, DOCUMENT, _decoded) or {}
         except StoreDamaged as error:
             self._events.emit("store.damaged", document=DOCUMENT, detail=error.message)
         except StoreUnavailable as error:
@@ -123,12 +122,9 @@ def _encoded(standing: Mapping[tuple[str, str], Standing]) -> bytes:
     return dump({"standing": rows})
 
 
-def _decoded(content: bytes) -> dict[tuple[str, str], Standing]:
-    """The reverse of _encoded. Raises: StoreUnavailable, StoreDamaged."""
-    try:
-        return {
-            (str(subject), str(code)): Standing(instant_of(since), instant_of(told), int(count))
-            for subject, code, since, told, count in load(content)["standing"]
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreDamaged(f"reminders: not understood ({type(error).__name__})") from None
+def _decoded(data: dict[str, Any]) -> dict[tuple[str, str], Standing]:
+    """The reverse of _encoded."""
+    return {
+        (str(subject), str(code)): Standing(instant_of(since), instant_of(told), int(count))
+        for subject, code, since, told, count in data["standing"]
+    }

@@ -182,6 +182,17 @@ def test_a_file_with_both_copies_damaged_is_set_aside_and_never_overwritten() ->
     assert store_on(disk).names() == []
 
 
+def test_a_document_that_opens_and_is_not_understood_is_set_aside_whole() -> None:
+    disk = faulty()
+    two_copies(disk)
+    before = disk.read(FILE)
+    store = store_on(disk)
+    assert "set aside as account-home.sealed.damaged-1" in str(store.set_aside("account-home", "not understood"))
+    assert disk.read(HERE / "account-home.sealed.damaged-1") == before
+    store.save("account-home", b"another")
+    assert store_on(disk).load("account-home") == b"another"
+
+
 @pytest.mark.parametrize("length", [0, 1, HEADER_BYTES, HEADER_BYTES + 3])
 def test_a_file_cut_short_in_its_first_slot_is_set_aside(length: int) -> None:
     disk = faulty()

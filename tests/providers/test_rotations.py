@@ -21,7 +21,7 @@ from broker.adapters.state_key import open_key_file
 from broker.adapters.store import SealedStore
 from broker.client import Client, ClientError, Problem, Unreachable
 from broker.sandbox.calls import fingerprint
-from broker.services.documents import decode_session
+from broker.services.documents import decode_session, load
 from tests.e2e.waiting import pause, until
 from tests.providers.houses import OidcProviderHouse
 from tests.resilience.home import Nursery
@@ -124,7 +124,7 @@ class Trial:
         state, disk = self.directory / "state", RealDisk()
         content = SealedStore(state, disk, open_key_file(state, disk)).load("account-home")
         assert content is not None
-        token = decode_session(content)[0].refresh_token
+        token = decode_session(load(content))[0].refresh_token
         assert token is not None
         return fingerprint(token.reveal())
 

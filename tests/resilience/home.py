@@ -21,7 +21,7 @@ from broker.adapters.state_key import open_key_file
 from broker.adapters.store import SealedStore
 from broker.client import Client, ClientError, Problem, Unreachable
 from broker.sandbox import CloudThread, Options, credentials, follow_login
-from broker.services.documents import decode_session
+from broker.services.documents import decode_session, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -288,8 +288,8 @@ class Home:
         """The login as the disk has it; for moments when no broker lives."""
         disk = RealDisk()
         store = SealedStore(self.directory / "state", disk, open_key_file(self.directory / "state", disk))
-        content = store.load("account-home")
-        return None if content is None else decode_session(content)[0]
+        found = read(store, "account-home", decode_session)
+        return None if found is None else found[0]
 
     @property
     def token_requests(self) -> int:

@@ -32,8 +32,9 @@ from broker.core.secret import Secret
 from broker.core.tokens import PendingLogin
 from broker.core.verdict import login_rejection, read_tokens
 from broker.errors import BrokerError
-from broker.services.documents import decode_session
+from broker.services.documents import decode_session, read
 from tests.api.conftest import serving
+from tests.services.fakes import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,9 @@ def ticket_answer(data: bytes) -> None:
 
 
 def session_document(data: bytes) -> None:
-    decode_session(data)
+    store = MemoryStore()
+    store.documents["account-home"] = data
+    read(store, "account-home", decode_session)
 
 
 def state_file(data: bytes) -> None:

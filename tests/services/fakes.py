@@ -16,7 +16,14 @@ from broker.core.callin import IssuedTicket
 from broker.core.instant import Reading
 from broker.core.secret import Secret
 from broker.core.tokens import IdClaims, PendingLogin, TokenSet
-from broker.errors import BrokerError, GrantRejected, InvalidResponse, StoreUnavailable, UpstreamUnavailable
+from broker.errors import (
+    BrokerError,
+    GrantRejected,
+    InvalidResponse,
+    StoreDamaged,
+    StoreUnavailable,
+    UpstreamUnavailable,
+)
 from broker.events import check
 from broker.services.exchange import Exchange
 from broker.services.identity import Identity
@@ -81,6 +88,10 @@ class MemoryStore:
             raise self.refuse
         self.documents[name] = content
         self.saved.append((name, content))
+
+    def set_aside(self, name: str, reason: str) -> StoreDamaged:
+        self.documents[f"{name}.damaged-1"] = self.documents.pop(name)
+        return StoreDamaged(f"{name} is damaged ({reason}); set aside as {name}.damaged-1")
 
     def remove(self, name: str) -> None:
         if self.refuse is not None:

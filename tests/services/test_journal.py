@@ -13,7 +13,7 @@ from broker.core.instant import Instant, Lifetime, Span
 from broker.core.secret import Secret
 from broker.core.session import HeldToken, Mark, Phase, Session
 from broker.errors import Code, Remedy, StoreDamaged, StoreUnavailable, UpstreamUnavailable
-from broker.services.documents import decode_session, encode_session
+from broker.services.documents import decode_session, encode_session, load
 from broker.services.journal import Journal, LoginGone
 from tests.services.fakes import MemoryStore
 
@@ -71,18 +71,25 @@ def with_token(token: str) -> Session:
 def test_what_is_written_is_what_is_read(session: Session, saves: int) -> None:
     failure = after(UpstreamUnavailable("down", service="x"), None, NOW, runway_seconds=None, salt="")
     session = replace(session, failure=failure)
-    assert decode_session(encode_session(session, NOW, saves)) == (session, NOW, saves)
+    assert decode_session(load(encode_session(session, NOW, saves))) == (session, NOW, saves)
 
 
-def test_a_document_of_a_newer_version_is_not_touched() -> None:
-    with pytest.raises(StoreUnavailable, match="newer"):
-        decode_session(b'{"version": 2}')
+@pytest.mark.parametrize("version", [0, 2])
+def test_a_document_of_another_version_is_not_touched(version: int) -> None:
+    store = MemoryStore()
+    store.documents["account-home"] = before = b'{"version": %d}' % version
+    with pytest.raises(StoreUnavailable, match=f"version {version}, this program knows 1"):
+        a_journal(store).open()
+    assert store.documents == {"account-home": before}
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"version": 1}', b"\xff", b'{"version": 1, "saved": 5}'])
-def test_a_document_that_says_nothing_sensible_is_damaged(content: bytes) -> None:
-    with pytest.raises(StoreDamaged):
-        decode_session(content)
+def test_a_document_that_opens_and_says_nothing_sensible_is_set_aside(content: bytes) -> None:
+    store = MemoryStore()
+    store.documents["account-home"] = content
+    with pytest.raises(StoreDamaged, match=r"set aside as account-home\.damaged-1"):
+        a_journal(store).open()
+    assert store.documents == {"account-home.damaged-1": content}
 
 
 def test_a_change_is_on_disk_when_update_returns() -> None:

@@ -23,6 +23,7 @@ AGENT = "/opt/eliot-broker/current/bin/python /srv/lab/agent.py"
 SOCKET = "/run/eliot-broker/broker.sock"
 SERVICE = "eliot-broker.service"
 COMMAND_SECONDS = 480  # a hundred restarts on a busy machine
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # of a login, not of who runs the tests
 PATIENCE_SECONDS = 60.0  # for what comes within a few seconds; longer than any machine needs
 ROOT = Path(os.environ.get("ELIOT_LAB_ROOT", "/"))  # another system's files, for its systemd: `make system-257`
 
@@ -49,7 +50,7 @@ class Lab:
         words: list[str | Path] = [SDLAB, "start", "-n", self.name, "-r", ROOT]
         words += ["--host-net"] if self.host_net else []
         words += [word for bind in self.binds for word in ("-b", bind)]
-        _run([*words, "--ttl", str(self.ttl_seconds)], env=os.environ | self.environment)
+        _run([*words, "--ttl", str(self.ttl_seconds)], env=self._variables())
 
     def stop(self) -> None:
         """Shut it down and remove every trace."""
@@ -57,18 +58,21 @@ class Lab:
 
     def sh(self, script: str, *, user: str | None = None, status: int | None = 0, stdin: str = "") -> str:
         """Run a shell script inside; its stdout. Raises: LabError where it ends with another status than `status`."""
-        return _run(self._words(script, user), env=os.environ | self.environment, status=status, stdin=stdin)
+        return _run(self._words(script, user), env=self._variables(), status=status, stdin=stdin)
 
     def popen(self, script: str, *, user: str | None = None) -> subprocess.Popen[str]:
         """Start a shell script inside and go on; stdin and stdout are pipes."""
         return subprocess.Popen(
             self._words(script, user),
             cwd="/",
-            env=os.environ | self.environment,
+            env=self._variables(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    def _variables(self) -> dict[str, str]:
+        return os.environ | {"PATH": PATH} | self.environment
 
     def _words(self, script: str, user: str | None) -> list[str | Path]:
         as_user = ["-u", user] if user else []

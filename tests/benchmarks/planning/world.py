@@ -14,7 +14,7 @@ from broker.config import AccountConfig, TicketConfig
 from broker.core.callin import IssuedTicket
 from broker.core.secret import Secret
 from broker.drill.virtual import InlineWorker, VirtualClock, pass_seconds
-from broker.errors import QuotaExhausted
+from broker.errors import QuotaExhausted, StoreDamaged
 from broker.services.fleet import Cloud, Surroundings, make_account, set_tickets
 from broker.services.logins import Logins
 from broker.services.maintenance import Maintenance
@@ -79,6 +79,9 @@ class NoDisk:
 
     def save(self, name: str, content: bytes) -> None:
         self.documents[name] = content
+
+    def set_aside(self, name: str, reason: str) -> StoreDamaged:
+        raise AssertionError(name, reason)
 
     def remove(self, name: str) -> None:
         self.documents.pop(name, None)
