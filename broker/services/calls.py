@@ -227,16 +227,19 @@ class Calls:
             error, before, now, runway_seconds=runway_seconds, salt=self._name, circumstances=self.settings
         )
         if isinstance(error, QuotaExhausted):
-            used = quota.used(self.book.ledger, self.rule, now)
-            self.book.ledger = quota.stopped(self.book.ledger, now, failure.retry.seconds)
-            self._events.emit(
-                "quota.exhausted",
-                account=self._name,
-                retry_after_seconds=round(failure.retry.seconds),
-                used=used,
-                quota=self.rule.daily,
-            )
+            self.stop(failure.retry.seconds)
         self.book.change()
+
+    def stop(self, seconds: float | None) -> None:
+        """The cloud said that the quota is used up: no call for so long; None: it did not say for how long."""
+        if seconds is None:
+            return
+        now = self._timekeeper.now()
+        used = quota.used(self.book.ledger, self.rule, now)
+        self.book.ledger = quota.stopped(self.book.ledger, now, seconds)
+        self.book.change()
+        facts = {"used": used, "quota": self.rule.daily}
+        self._events.emit("quota.exhausted", account=self._name, retry_after_seconds=round(seconds), **facts)
 
 
 def is_account_wide(error: UpstreamError) -> bool:

@@ -1,17 +1,19 @@
 """Plants and devices by discovery, for who sets the broker up: optional, never needed for a ticket.
 
-Knows the catalogue port and the account's book. The one invariant: every call is counted before it is made.
+Knows the catalogue port and the account's book. The one invariant: every call is counted before it is made, and the
+cloud's word that none is left holds for tickets, too.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from broker.core import quota
 from broker.errors import QuotaExhausted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from broker.config import AccountConfig
     from broker.ports import HomeCatalogue
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from broker.services.timekeeper import Timekeeper
 
 Row = dict[str, Any]
+Entries = list[dict[str, str]]
 MOST_PLANTS = 10
 
 
@@ -34,15 +37,21 @@ class Homes:
         token = (await account.identity.fresh_token()).token
         catalogue = self._catalogue_for(account.config)
         try:
-            await self._count(account)
             rows = []
-            for plant in (await catalogue.plants(token))[:MOST_PLANTS]:
-                await self._count(account)
-                modules = await catalogue.modules(plant["id"], token)
+            for plant in (await self._ask(account, lambda: catalogue.plants(token)))[:MOST_PLANTS]:
+                modules = await self._ask(account, partial(catalogue.modules, plant["id"], token))
                 rows.append({"plant_id": plant["id"], "name": plant.get("name"), "modules": modules})
         finally:
             await catalogue.close()
         return rows
+
+    async def _ask(self, account: Account, entries: Callable[[], Awaitable[Entries]]) -> Entries:
+        await self._count(account)
+        try:
+            return await entries()
+        except QuotaExhausted as error:
+            account.calls.stop(error.retry_after_seconds)
+            raise
 
     async def _count(self, account: Account) -> None:
         now = self._timekeeper.now()

@@ -97,10 +97,8 @@ class Prober:
         try:
             await issuer.issue(ticket.plant_id, ticket.device_id, held.token)
         except UpstreamError as error:
-            if isinstance(error, QuotaExhausted) and error.retry_after_seconds:
-                now = self._timekeeper.now()
-                account.book.ledger = quota.stopped(account.book.ledger, now, error.retry_after_seconds)
-                account.book.change()
+            if isinstance(error, QuotaExhausted):
+                account.calls.stop(error.retry_after_seconds)
             return _row(form, verdict_of(error), error.code.value, error.message)
         finally:
             await issuer.close()
