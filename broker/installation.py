@@ -20,7 +20,6 @@ from broker.adapters.worker import ThreadWorker
 from broker.config.changes import describe_changes, in_force_after_reload
 from broker.config.file import find_config_file, read_config
 from broker.config.warnings import config_warnings
-from broker.errors import StoreError
 from broker.services.counting import counted
 from broker.services.fleet import Account, Cloud, Surroundings
 from broker.services.reminders import Reminders
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, MutableMapping
     from pathlib import Path
 
-    from broker.config import AccountConfig, Config
+    from broker.config import AccountConfig, Config, PublishConfig
     from broker.fanout import Fanout
     from broker.ports import Clock, HomeCatalogue, TicketIssuer
     from broker.services.timekeeper import Timekeeper
@@ -115,8 +114,7 @@ class Installation:
         config, around = prepared.config, self._around
         self._events.log.configure(config.log.level, config.log.format)
         self._events.hooks.command = config.hooks.command
-        await self._withdraw_others(config)
-        self._publisher.retarget({name: ticket.publish for name, ticket in config.tickets.items() if ticket.publish})
+        await self._publish_to({name: ticket.publish for name, ticket in config.tickets.items() if ticket.publish})
         await self._retire(config, prepared.clouds)
         added = assembly.set_fleet(self.accounts, config, lambda account: prepared.clouds[account.name], around)
         for account in added:
@@ -172,17 +170,10 @@ class Installation:
             wake=self._wake,
         )
 
-    async def _withdraw_others(self, config: Config) -> None:
-        """Remove the published files that the new configuration no longer names."""
-        if self.config is None:
-            return
-        for name, ticket in self.config.tickets.items():
-            after = config.tickets.get(name)
-            if ticket.publish is not None and (after is None or after.publish != ticket.publish):
-                try:
-                    await self.disk_worker.run(partial(self._publisher.withdraw, name))
-                except StoreError as error:
-                    self._events.emit("publish.failed", ticket=name, detail=error.message, hint=error.hint)
+    async def _publish_to(self, targets: Mapping[str, PublishConfig]) -> None:
+        failures = await self.disk_worker.run(partial(self._publisher.retarget, targets))
+        for name, error in failures.items():
+            self._events.emit("publish.failed", ticket=name, detail=error.message, hint=error.hint)
 
     def _tell(self, config: Config, changes: list[str]) -> None:
         if changes == ["started"]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import grp
 import os
 import stat
+import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -29,39 +30,43 @@ class PublishedFiles:
 
     def __init__(self, targets: Mapping[str, PublishConfig]) -> None:
         self._targets = dict(targets)
+        self._lock = threading.Lock()  # nothing is published to a file after it was named no more
 
-    def retarget(self, targets: Mapping[str, PublishConfig]) -> None:
-        """Publish to these files from now on; withdraw first what is named no more."""
-        self._targets = dict(targets)
+    def retarget(self, targets: Mapping[str, PublishConfig]) -> dict[str, StoreUnavailable]:
+        """Publish to these files from now on and remove those named no more; what could not be removed, by name."""
+        failures = {}
+        with self._lock:
+            before, self._targets = self._targets, dict(targets)
+            for name, target in before.items():
+                if self._targets.get(name) != target:
+                    try:
+                        _remove(name, target)
+                    except StoreUnavailable as failure:
+                        failures[name] = failure
+        return failures
 
     def publish(self, name: str, ticket: Secret) -> None:
-        target = self._targets.get(name)
-        if target is None:
-            return
-        content = target.format.replace("{ticket}", ticket.reveal()).encode()
-        with unavailable(f"ticket {name} not published to {target.path}"), _directory(target.path) as directory:
-            _replace(directory, target, content)
+        with self._lock:
+            target = self._targets.get(name)
+            if target is None:
+                return
+            content = target.format.replace("{ticket}", ticket.reveal()).encode()
+            with unavailable(f"ticket {name} not published to {target.path}"), _directory(target.path) as directory:
+                _replace(directory, target, content)
 
     def withdraw(self, name: str) -> None:
         """Remove the file and what an interrupted publish left beside it. Raises: StoreUnavailable."""
-        target = self._targets.get(name)
-        if target is None:
-            return
-        with unavailable(f"ticket {name} not withdrawn from {target.path}"):
-            for path in (_draft(target.path), target.path):
-                with suppress(FileNotFoundError, NotADirectoryError):
-                    path.unlink()
+        with self._lock:
+            target = self._targets.get(name)
+            if target is not None:
+                _remove(name, target)
 
-    def withdraw_all(self) -> None:
-        """Remove all files; the first failure is raised after the last attempt. Raises: StoreUnavailable."""
-        failures = []
-        for name in self._targets:
-            try:
-                self.withdraw(name)
-            except StoreUnavailable as failure:
-                failures.append(failure)
-        if failures:
-            raise failures[0]
+
+def _remove(name: str, target: PublishConfig) -> None:
+    with unavailable(f"ticket {name} not withdrawn from {target.path}"):
+        for path in (_draft(target.path), target.path):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                path.unlink()
 
 
 def _draft(path: Path) -> Path:

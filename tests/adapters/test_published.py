@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,11 +114,23 @@ def test_withdrawing_removes_the_file_and_what_a_crash_left(path: Path) -> None:
     assert names_in(path.parent) == []
 
 
-def test_withdraw_all_goes_on_after_a_failure_and_tells_it(tmp_path: Path) -> None:
-    stuck, fine = tmp_path / "stuck", tmp_path / "fine"
-    stuck.mkdir()
-    files = PublishedFiles({"a": PublishConfig(stuck), "b": PublishConfig(fine)})
-    files.publish("b", Secret("eyJ1"))
-    with pytest.raises(StoreUnavailable, match="ticket a not withdrawn"):
-        files.withdraw_all()
-    assert not fine.exists()
+def test_files_that_are_named_no_more_are_removed_and_one_that_cannot_be_is_told(tmp_path: Path) -> None:
+    stuck, fine, kept = (PublishConfig(tmp_path / name) for name in ("stuck", "fine", "kept"))
+    stuck.path.mkdir()
+    files = PublishedFiles({"a": stuck, "b": fine, "c": kept})
+    for name in "bc":
+        files.publish(name, Secret("eyJ1"))
+    failures = files.retarget({"c": kept})
+    assert {name: str(error) for name, error in failures.items()}.keys() == {"a"}
+    assert "ticket a not withdrawn" in str(failures["a"])
+    assert sorted(names_in(tmp_path)) == ["kept", "stuck"]
+
+
+def test_a_publish_under_way_leaves_no_file_that_is_named_no_more(path: Path) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        for _ in range(200):
+            files = publisher(path)
+            under_way = thread.submit(files.publish, "front-door", Secret("eyJ1"))
+            files.retarget({})
+            under_way.result()
+            assert not path.exists()
