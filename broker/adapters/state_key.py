@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from broker.adapters.disk import unavailable
+from broker.core.words import counted
 from broker.errors import ConfigError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def stage_key_file(directory: Path, disk: Disk) -> StateKey:
         disk.make_directory(directory)
         if NEXT_KEY_FILE not in disk.listdir(directory):
             _make(path, disk)
-        return _read(path, disk)
+        staged = _read(path, disk)
+        staged.source = f"file {directory / KEY_FILE}"  # as it will be called
+        return staged
 
 
 def promote_key_file(directory: Path, disk: Disk) -> None:
@@ -102,7 +105,7 @@ def _refuse_to_replace(path: Path, names: list[str]) -> None:
     sealed = [name for name in names if name.endswith(".sealed")]
     if sealed:
         raise StoreUnavailable(
-            f"state key {path} is missing while {len(sealed)} sealed files are there ({sealed[0]}, …);"
+            f"state key {path} is missing beside {counted(len(sealed), 'sealed file')} ({sealed[0]}, …);"
             " nothing was touched",
             hint=f"restore {path.name} from the backup, set [state] key, or move the sealed files away to start anew",
         )

@@ -190,7 +190,7 @@ class Dispatcher:
     def _check_leave(self, policy: AccessPolicy, action: Action, name: str, peer: Peer) -> None:
         if action is Action.VEND and name not in policy.tickets:
             self._backend.tickets()  # a broker without a configuration says that instead
-            raise UnknownTicket("no ticket of that name is configured", hint="GET /v1/tickets lists all")
+            raise UnknownTicket("no ticket of that name is configured", hint="see which there are: eliot-broker status")
         if not policy.allows(action, name, peer):
             raise NotAllowed(f"uid {peer.uid} may not do this; nothing was done", hint=_hint(action, name))
 

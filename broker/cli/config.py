@@ -9,6 +9,7 @@ from pathlib import Path
 
 from broker.cli import exit_codes
 from broker.cli.serve import config_failure
+from broker.core.words import counted
 from broker.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -47,7 +48,8 @@ def _check(args: argparse.Namespace, terminal: Terminal) -> int:
         return exit_codes.DONE
     for warning in warnings:
         terminal.note(f"warning: {warning}")
-    terminal.result(f"{config.file}: no problem in {len(config.accounts)} accounts and {len(config.tickets)} tickets")
+    accounts, tickets = counted(len(config.accounts), "account"), counted(len(config.tickets), "ticket")
+    terminal.result(f"{config.file}: no problem in {accounts} and {tickets}")
     return exit_codes.DONE
 
 

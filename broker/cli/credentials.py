@@ -13,6 +13,7 @@ from pathlib import Path
 from broker.cli import exit_codes
 from broker.cli.failures import Failure
 from broker.core.secret import Secret
+from broker.core.words import counted
 from broker.units.installation import STATE_KEY, SYSTEM_CONFIG, credential_names, read_document
 from broker.units.placing import PlacingError
 from broker.units.sealing import existing_state_key, new_state_key, protected_by, seal, sealed_path, trouble_with
@@ -97,7 +98,7 @@ def _check(args: argparse.Namespace, terminal: Terminal, names: tuple[str, ...],
     if not troubles:
         return exit_codes.DONE
     raise Failure(
-        f"{len(troubles)} of {len(names)} sealed credentials cannot be opened, and so the service cannot start",
+        f"{len(troubles)} of {counted(len(names), 'sealed credential')} cannot be opened, so the service cannot start",
         exit_codes.USAGE,
         details=[f"credential {name} in {sealed_path(directory, name)}: {why}" for name, why in troubles.items()],
         hint="was it changed, or sealed on another machine? seal it anew: eliot-broker credentials NAME",

@@ -27,7 +27,7 @@ BETWEEN_SECONDS = 1.0
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Log in to an account."""
     client = client_for(args)
-    before = client.account(args.name).get("logged_in_at")
+    before = client.account(args.name).get("login_id")
     started = client.login(args.name)
     show(started, terminal, as_json=args.json, browser=args.browser)
     row = Login(client, args, terminal, started, before).wait()
@@ -91,8 +91,7 @@ class Login:
         login = row.get("login") or {}
         pending = bool(login.get("pending")) or row.get("state") == "login_pending"
         self._seen_pending = self._seen_pending or pending
-        logged_in_at = row.get("logged_in_at")
-        if row.get("state") == "logged_in" and logged_in_at is not None and logged_in_at != self._before:
+        if row.get("state") == "logged_in" and row.get("login_id") not in {None, self._before}:
             return row
         if self._seen_pending and not pending:
             raise self._ended(login)

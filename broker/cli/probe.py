@@ -8,6 +8,7 @@ from __future__ import annotations
 from broker.cli import exit_codes
 from broker.cli.daemon import client_for
 from broker.client import operations
+from broker.core.words import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         terminal.document(found)
     else:
         terminal.note("\n".join(_line(row) for row in found.get("attempts") or []))
-        terminal.note(f"{found.get('calls', '?')} calls made")
+        terminal.note(f"{counted(int(found.get('calls') or 0), 'call')} made")
         _conclude(found, terminal)
     return exit_codes.DONE if found.get("found") else exit_codes.UNAVAILABLE
 

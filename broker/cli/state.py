@@ -14,6 +14,7 @@ from broker.cli.config import read
 from broker.cli.failures import Failure, UsageError
 from broker.cli.serve import config_failure
 from broker.core.secret import Secret
+from broker.core.words import counted
 from broker.errors import BrokerError, ConfigError
 
 TYPE_CHECKING = False
@@ -68,7 +69,7 @@ def _rekey(args: argparse.Namespace, terminal: Terminal, config: Config) -> None
     names = rekey(directory, disk, old, new)
     if args.json:
         terminal.document({"documents": names, "key_id": new.key_id, "key_source": new.source})
-    terminal.note(f"sealed {len(names)} documents anew, key {new.key_id} from {new.source}")
+    terminal.note(f"sealed {counted(len(names), 'document')} anew, key {new.key_id} from {new.source}")
 
 
 def _old_key(reference: str | None, terminal: Terminal, config: Config, disk: Disk) -> StateKey:

@@ -72,7 +72,9 @@ def ticket_lines(row: Row) -> list[str]:
 
 def runway(document: Row) -> str:
     """The runway in one sentence; empty where it is not told."""
-    left = document.get("runway") or {}
+    left = dict(document.get("runway") or {})
+    if not left.get("login", 1):  # before the first login, and after the last one's end: the problems say it
+        left = {"tickets": left.get("tickets") or None}
     parts = [f"{what} {duration(left[what])}" for what in ("tickets", "login") if left.get(what) is not None]
     return f"if the Internet died now: {', '.join(parts)}" if parts else ""
 
@@ -102,14 +104,13 @@ def _broker(document: Row) -> list[str]:
 
 
 def _quota(quota: Row) -> list[str]:
+    if quota.get("stopped_for"):  # our own count begins anew with it
+        return [f"  quota: used up, the cloud says; no call for {duration(quota['stopped_for'])}"]
     if not quota.get("limit"):
-        stop = quota.get("stopped_for")
-        return [f"  quota: used up, the cloud says; stopped for {duration(stop)}"] if stop else []
+        return []
     line = f"  quota: {quota.get('used', '?')} of {quota['limit']} calls used, {quota.get('reserve', 0)} in reserve"
     if quota.get("resets_in") is not None:
         line += f", resets in {duration(quota['resets_in'])}"
-    if quota.get("stopped_for"):
-        line += f"; stopped for {duration(quota['stopped_for'])}"
     return [line]
 
 

@@ -47,6 +47,7 @@ from broker.config.keys import (
 from broker.config.places import default_socket_path, default_state_directory, find_config_file
 from broker.config.secrets import SecretReader
 from broker.config.table import Problems, Table, closest
+from broker.core.words import counted
 from broker.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -84,9 +85,8 @@ def read_config(
 
 
 def _error(lines: list[str]) -> ConfigError:
-    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
     return ConfigError(
-        "\n  ".join([f"the configuration cannot be used, {count}:", *lines]),
+        "\n  ".join([f"the configuration cannot be used, {counted(len(lines), 'problem')}:", *lines]),
         problems=tuple(lines),
         hint="`eliot-broker config example --full` explains every key",
     )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from broker.adapters.id_token_keys import SigningKeys
 from broker.adapters.metadata import Metadata, discovery_url
 from broker.adapters.transport import BlockingHttp, Network
+from broker.core.words import counted
 from broker.doctor.finding import Finding, doubtful, failed, fine
 from broker.doctor.network import Host
 from broker.errors import BrokerError
@@ -61,4 +62,4 @@ def look_at_provider(account: AccountConfig, clock: Clock, environ: Mapping[str,
         count = len(SigningKeys(metadata, http, clock).candidates(None))
     except BrokerError as error:
         return [*findings, failed("keys", error, "set jwks_uri if the provider tells it wrongly")]
-    return [*findings, fine("keys", f"account {account.name}: {count} signing keys")]
+    return [*findings, fine("keys", f"account {account.name}: {counted(count, 'signing key')}")]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.config.file import find_config_file, read_config
 from broker.config.warnings import config_warnings
+from broker.core.words import counted
 from broker.doctor.finding import Finding, doubtful, fine, wrong
 from broker.errors import ConfigError
 
@@ -52,7 +53,9 @@ def look_at_configuration(explicit: Path | None, environ: Mapping[str, str]) -> 
         except ConfigError as error:
             remedy = "correct it, then: eliot-broker config check"
             return Reading(None, [wrong(AREA, line, remedy) for line in error.problems or (error.message,)], stand_ins)
-    found = [fine(AREA, f"{path}: {len(config.accounts)} accounts, {len(config.tickets)} tickets")]
+    found = [
+        fine(AREA, f"{path}: {counted(len(config.accounts), 'account')}, {counted(len(config.tickets), 'ticket')}")
+    ]
     found += [doubtful(AREA, line, "change it where it is not meant") for line in config_warnings(config)]
     return Reading(config, [*found, *_told(stand_ins)], stand_ins)
 

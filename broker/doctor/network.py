@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from broker.adapters.transport import BlockingHttp, HttpRequest, Network, tls_context
 from broker.adapters.transport_proxy import ProxySettings
+from broker.core.words import counted
 from broker.doctor.finding import Finding, doubtful, failed, fine, wrong
 from broker.errors import BrokerError
 
@@ -121,7 +122,7 @@ def _tls(host: Host, clock: Clock) -> Finding:
 
 def _told_certificate(host: Host, version: str, left_seconds: float) -> Finding:
     days = int(left_seconds // DAY_SECONDS)
-    text = f"{host.name}: {version}, certificate good for {days} days more"
+    text = f"{host.name}: {version}, certificate good for {counted(days, 'day')} more"
     if host.ca_file is not None and days < CERTIFICATE_DAYS:
         return doubtful("tls", text, "renew it: it seems to be your own")
     return fine("tls", text)

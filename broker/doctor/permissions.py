@@ -9,6 +9,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from broker.config import secret_references
+from broker.core.words import counted
 from broker.doctor.finding import Finding, doubtful, fine, wrong
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _state(directory: Path) -> list[Finding]:
         if status.st_uid != found.st_uid:
             remedy = f"chown it to user {found.st_uid}: a daemon run by hand as root may have left it"
             findings.append(wrong(AREA, f"{directory / name} is user {status.st_uid}'s", remedy, "state_unavailable"))
-    return findings or [fine(AREA, f"{directory}: mode {_mode(found):04o}, {len(names)} files")]
+    return findings or [fine(AREA, f"{directory}: mode {_mode(found):04o}, {counted(len(names), 'file')}")]
 
 
 def _published(directory: Path) -> Finding:

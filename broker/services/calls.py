@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from broker.core import quota
 from broker.core.failure import after
 from broker.core.quota import QuotaRule
+from broker.core.words import counted
 from broker.errors import (
     BrokerError,
     GatewayOffline,
@@ -117,13 +118,18 @@ class Calls:
         seconds = quota.free_in(self.book.ledger, self.rule, now, prefetch=prefetch)
         if seconds <= 0:
             return None
-        used = quota.used(self.book.ledger, self.rule, now)
         return QuotaExhausted(
-            f"account {self._name}: {used} of {self.rule.daily} calls used; no call for {seconds:.0f} s",
+            f"account {self._name}: {self._used_words(now)}; no call for {seconds:.0f} s",
             service="call-in",
             retry_after_seconds=seconds,
             hint='fewer tickets kept warm, warm = "adaptive", or a larger subscription need fewer calls',
         )
+
+    def _used_words(self, now: Instant) -> str:
+        """Whose word it is: after the cloud's own, what was called before is forgiven and our count says nothing."""
+        if quota.stopped_for(self.book.ledger, now) > 0:
+            return "the calls are used up, the cloud says"
+        return f"{quota.used(self.book.ledger, self.rule, now)} of {counted(self.rule.daily, 'call')} used"
 
     def _has_token(self, now: Instant) -> bool:
         """Whether there is a token to call with; asked many times a call, so the answer is kept while it holds."""

@@ -17,6 +17,7 @@ from broker.core.demand import DAY_HOURS, HOUR_SECONDS, following_rate, forecast
 from broker.core.freshness import draw
 from broker.core.hours import EVERYTHING, Allowance, Bids, Grant, share_out
 from broker.core.plan import NOTHING, Need, Plan, make_plan
+from broker.core.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -191,7 +192,7 @@ class Planner:
     def words(self) -> str:
         """The plan for people."""
         limit = "no limit" if self.allowed is None else f"{self.allowed:.0f} allowed"
-        told = [f"{self.needed:.0f} calls a day needed, {limit}"]
+        told = [f"{counted(round(self.needed), 'call')} a day needed, {limit}"]
         if self.steady.needed:
             told.append(_steady_words(self.steady))
         if self.adaptive.needed:
@@ -210,7 +211,8 @@ def _steady_words(plan: Plan) -> str:
             'the rest is fetched when asked for (warm = "adaptive" would choose the hours)'
         )
     if plan.share < 1:
-        return f"kept warm always, renewed later than with a third of the life left: {plan.planned:.0f} calls a day"
+        calls = counted(round(plan.planned), "call")
+        return f"kept warm always, renewed later than with a third of the life left: {calls} a day"
     return "kept warm always, renewed with a third of the life left"
 
 

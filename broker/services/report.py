@@ -179,6 +179,7 @@ def account_row(
         **problem_fields(error),
         "subject": None if session is None else session.subject,
         "display_name": None if session is None else session.display_name,
+        "login_id": None if session is None else session.login_id,
         "logged_in_at": None if session is None else whole(session.logged_in.true_seconds),
         "login_expires_at": None if left is None or session is None else int(wall_seconds + left),
         "id_token": _id_token_row(account, now),

@@ -63,7 +63,7 @@ def test_a_missing_key_beside_sealed_files_is_never_replaced() -> None:
     key = open_key_file(HERE, disk)
     SealedStore(HERE, disk, key).save("tickets", b"x")
     disk.unlink(HERE / "state.key")
-    with pytest.raises(StoreUnavailable, match=r"state\.key is missing while 1 sealed files are there") as caught:
+    with pytest.raises(StoreUnavailable, match=r"state\.key is missing beside 1 sealed file ") as caught:
         open_key_file(HERE, disk)
     assert caught.value.hint is not None
     assert "restore state.key" in caught.value.hint

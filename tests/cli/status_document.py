@@ -33,6 +33,7 @@ STATUS: dict[str, Any] = {
             "hint": None,
             "subject": "5f1c",
             "display_name": "Ada Lovelace",
+            "login_id": "9d2e40b1c7aa5f63",
             "logged_in_at": 1_799_000_000,
             "login_expires_at": 1_800_950_400,
             "id_token": {"generation": 4, "issued_at": 1, "expires_at": 2, "expires_in": 2600},

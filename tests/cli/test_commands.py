@@ -174,7 +174,7 @@ def test_a_good_configuration_is_checked_and_shown_without_its_secrets(command: 
     file.write_text(GOOD)
     command.environment["KEY"] = "canary"
     assert command("config", "check", "--config", str(file)) == 0
-    assert "no problem in 1 accounts and 1 tickets" in command.out
+    assert "no problem in 1 account and 1 ticket" in command.out
     assert command("config", "show", "--config", str(file)) == 0
     assert "[accounts.home" in command.out
     assert "canary" not in command.out

@@ -20,9 +20,10 @@ COMPLETE = f"{ACCOUNT}/login/complete"
 URL = "https://login.example/authorize?client_id=1&state=2"
 REDIRECT = "http://localhost:8400/callback?code=1&state=2"
 STARTED = {"authorization_url": URL, "redirect_uri": "http://localhost:8400/callback", "expires_at": int(NOW) + 600}
-PENDING = {"name": "home", "state": "login_pending", "logged_in_at": None, "login": {"pending": True}}
-LOGGED_OUT = {"name": "home", "state": "logged_out", "logged_in_at": None, "login": None}
-LOGGED_IN = {"name": "home", "state": "logged_in", "logged_in_at": 1_800_000_001, "display_name": "Ada", "login": None}
+PENDING = {"name": "home", "state": "login_pending", "login_id": None, "login": {"pending": True}}
+LOGGED_OUT = {"name": "home", "state": "logged_out", "login_id": None, "login": None}
+LOGGED_IN = {"name": "home", "state": "logged_in", "login_id": "5f1c", "display_name": "Ada", "login": None}
+NO_TIME = {**LOGGED_IN, "logged_in_at": None}  # no clock could be believed then
 
 
 def begin(daemon: FakeDaemon, *rows: dict[str, Any], before: dict[str, Any] = LOGGED_OUT) -> None:
@@ -31,7 +32,9 @@ def begin(daemon: FakeDaemon, *rows: dict[str, Any], before: dict[str, Any] = LO
         daemon.answer("GET", ACCOUNT, row)
 
 
-def test_the_url_is_alone_on_stdout_and_the_listener_completes_it(command: Command, daemon: FakeDaemon) -> None:
+def test_the_url_is_alone_on_stdout_and_the_listener_completes_it_though_no_clock_tells_when(
+    command: Command, daemon: FakeDaemon
+) -> None:
     begin(daemon, PENDING, PENDING, LOGGED_IN)
     assert command("login", "home") == 0
     assert command.out == f"{URL}\n"
@@ -40,7 +43,7 @@ def test_the_url_is_alone_on_stdout_and_the_listener_completes_it(command: Comma
 
 def test_a_login_that_was_there_before_is_no_success(command: Command, daemon: FakeDaemon) -> None:
     again = {**LOGGED_IN, "login": {"pending": True}}
-    newer = {**LOGGED_IN, "logged_in_at": 1_800_000_099}
+    newer = {**LOGGED_IN, "login_id": "a90b"}
     begin(daemon, again, again, newer, before=LOGGED_IN)
     assert command("login", "home") == 0
     assert daemon.targets().count(f"GET {ACCOUNT}") == 4

@@ -54,7 +54,7 @@ def place(tmp_path: Path, command: Command) -> Place:
 def test_rekey_makes_a_new_key_file(command: Command, place: Place) -> None:
     before = (place.directory / "state.key").read_text()
     assert command("state", "rekey") == 0
-    assert command.err.startswith("sealed 1 documents anew, key ")
+    assert command.err.startswith("sealed 1 document anew, key ")
     assert (place.directory / "state.key").read_text() != before
     assert place.of_file().load("account-home") == CONTENT
 
