@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from broker.config import AccountConfig, Config
+    from broker.core.instant import Instant, Reading
     from broker.core.tokens import PendingLogin
     from broker.drill.disk import ProcessDisk
     from broker.drill.ways import Ways
@@ -64,6 +65,29 @@ class NoFiles:
         """From nowhere."""
 
 
+class MomentKeeper(Timekeeper):
+    """The Timekeeper, asked a hundred times at one virtual moment: it weighs the clocks once."""
+
+    def __init__(self, clock: WorldClock, events: Events) -> None:
+        super().__init__(clock, events)
+        self._world = clock
+        self._weighed: tuple[Reading, Instant] | None = None
+
+    def now(self) -> Instant:
+        reading = self._world.read()
+        if self._weighed is None or self._weighed[0] is not reading:
+            self._weighed = (reading, super().now())
+        return self._weighed[1]
+
+    def hear(self, server_seconds: float | None) -> None:
+        self._weighed = None
+        super().hear(server_seconds)
+
+    def learn(self, saved: Instant) -> None:
+        self._weighed = None
+        super().learn(saved)
+
+
 class Process:
     """The services of one process; `on_bug` hears what its tasks raise, `swept` is called after each sweep."""
 
@@ -84,7 +108,7 @@ class Process:
         self._timer: asyncio.TimerHandle | None = None
         self.sweeps = 0
         self.swept: Callable[[], None] = lambda: None
-        self.timekeeper = Timekeeper(clock, events)
+        self.timekeeper: Timekeeper = MomentKeeper(clock, events)
         self.logins = Logins({}, timekeeper=self.timekeeper, events=events, window=NoWindow())
         self.desk = Desk(
             logins=self.logins,
@@ -183,7 +207,10 @@ class Process:
 
     def ticket(self, name: str) -> TicketService:
         """The service of one ticket."""
-        return next(account.tickets[name] for account in self.accounts.values() if name in account.tickets)
+        for account in self.accounts.values():
+            if name in account.tickets:
+                return account.tickets[name]
+        raise KeyError(name)
 
     @property
     def tasks(self) -> int:

@@ -117,6 +117,7 @@ class Watch:
         self.digest = hashlib.sha256()
         self.decisions: list[str] | None = None
         self.doors = {door.name: Coverage() for door in household.doors}
+        self._kept_warm = tuple(it.name for it in household.doors if it.warm == "always" and not it.single_use)
         self.misses: list[Miss] = []
         self.losses: list[Loss] = []
         self.served = 0
@@ -376,7 +377,7 @@ class Watch:
 
     def look(self, process: Process) -> None:
         """What the process has in hand now, and what it promises."""
-        for name in self.doors:
+        for name in self._kept_warm:
             self._look_at(name)
         now = process.timekeeper.now()
         for account in process.accounts.values():
@@ -391,20 +392,18 @@ class Watch:
 
     def _note_runway(self, seconds: float | None) -> None:
         """So long every ticket that is kept warm is promised to be had, whatever the cloud does."""
-        for door in self.household.doors:
-            if seconds is not None and seconds > 0 and door.warm == "always" and not door.single_use:
-                cover = self.doors[door.name]
-                cover.promised = max(cover.promised, self.clock.elapsed + seconds * (1 - DRIFT) - 2 * SECOND)
+        if seconds is None or seconds <= 0:
+            return
+        until = self.clock.elapsed + seconds * (1 - DRIFT) - 2 * SECOND
+        for name in self._kept_warm:
+            cover = self.doors[name]
+            cover.promised = max(cover.promised, until)
 
     def _look_at(self, name: str) -> None:
         process, cover, t = self.process, self.doors[name], self.clock.elapsed
-        if process is None:
+        if process is None or name not in self._kept_warm:
             return
-        now = process.timekeeper.now()
-        ticket = next((a.tickets[name] for a in process.accounts.values() if name in a.tickets), None)
-        if ticket is None or ticket.config.warm != "always" or ticket.config.single_use:
-            return
-        left = ticket.ref.remaining(now)
+        left = process.ticket(name).ref.remaining(process.timekeeper.now())
         if cover.gap_since is None and cover.until < t - SECOND:
             self._gap_begins(cover, name, cover.until)
         if left > 0:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from broker.ports import Store
 
 VERSION = 1
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 Json = dict[str, Any]
 T = TypeVar("T")
 
@@ -171,7 +172,7 @@ def decode_session(data: Json) -> tuple[Session, Instant, int]:
 
 
 def _dump(data: Json) -> bytes:
-    return json.dumps({"version": VERSION, **data}, separators=(",", ":")).encode()
+    return _ENCODER.encode({"version": VERSION, **data}).encode()
 
 
 def dump(data: Json) -> bytes:

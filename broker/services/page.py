@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from broker.core.failure import Failure
     from broker.core.instant import Lifetime
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+
 
 @dataclass(frozen=True, slots=True)
 class HeldTicket:
@@ -66,7 +68,7 @@ def page_text(name: str, page: Page) -> str:
         "life_seconds": page.life_seconds,
         "learnt": None if page.demand is None else page.demand.row(),
     }
-    return f"{json.dumps(name)}:{json.dumps(value, separators=(',', ':'))}"
+    return f"{json.dumps(name)}:{_ENCODER.encode(value)}"
 
 
 def page_of(value: Any) -> Page:
