@@ -139,8 +139,9 @@ def _judge_losses(watch: Watch, could: _Could) -> int:
         foreseen = loss.reason == "window" or (
             loss.reason == "expired" and could.script.household.refresh_token_seconds >= DAY
         )
-        if foreseen and could.configured(loss.reason) and loss.warned_seconds is None and could.was_up(loss.at_seconds):
-            watch.violate("an end that can be foreseen is told before", f"{loss.reason} at {loss.at_seconds:.0f}")
+        up = could.was_up(loss.ended_seconds)
+        if foreseen and could.configured(loss.reason) and loss.warned_seconds is None and up:
+            watch.violate("an end that can be foreseen is told before", f"{loss.reason} at {loss.ended_seconds:.0f}")
     return found
 
 

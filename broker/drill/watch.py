@@ -98,11 +98,12 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A login that ended."""
+    """A login that was given up at `at_seconds`; `ended_seconds` is when it could be refreshed no longer."""
 
     at_seconds: float
     reason: str
-    warned_seconds: float | None  # how long before the end the first warning came
+    warned_seconds: float | None  # how long before it was given up the first warning came
+    ended_seconds: float
 
 
 class Watch:
@@ -136,6 +137,7 @@ class Watch:
         self._account_until = 0.0
         self._rejected: dict[str, float] = {}  # token: when
         self._call_times: deque[float] = deque()
+        self._replenished = (-DAY, -DAY)  # the cloud told then that the quota is whole again at the second moment
         self._spent: dict[str, None] = {}
         self._login_promised = 0.0
         self._warned_at: float | None = None
@@ -226,7 +228,9 @@ class Watch:
     def _count_call(self, now: float) -> None:
         times = self._call_times
         times.append(now)
-        while times[0] <= now - DAY + MINUTE:
+        told, replenished_at = self._replenished
+        counts_from = max(now - DAY + MINUTE, told if now >= replenished_at - SECOND - DRIFT * DAY else -DAY)
+        while times[0] <= counts_from:
             times.popleft()
         quota = self.household.daily_quota
         if quota:
@@ -253,6 +257,8 @@ class Watch:
         attempts.may_force = refused and not attempts.forced_once
         if isinstance(error, RateLimited | QuotaExhausted) and error.retry_after_seconds is not None:
             self._account_until = max(self._account_until, now + error.retry_after_seconds)
+            if isinstance(error, QuotaExhausted):
+                self._replenished = (now, now + error.retry_after_seconds)
         self._failed(attempts, error, now, empty=not self._has(device_id))
 
     def _has(self, device_id: str) -> bool:
@@ -307,7 +313,8 @@ class Watch:
         if reason == "unjustified" and newest is not None and now >= newest.expires:
             reason = "expired"
         warned = None if self._warned_at is None else now - self._warned_at
-        self.losses.append(Loss(now, reason, warned))
+        ended = now if newest is None or reason not in ("expired", "window") else min(now, newest.expires)
+        self.losses.append(Loss(now, reason, warned, ended))
         if reason == "unjustified":
             if not (self.disk_trouble or self._state_lost):
                 self.violate("a login is given up only when the provider says so", detail)

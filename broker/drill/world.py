@@ -373,6 +373,9 @@ class World:
     def _begin_revoked(self, _: Happening) -> None:
         self.cloud.revoke()
 
+    def _end_quota_gone(self, _: Happening) -> None:
+        self.cloud.counted.clear()  # as it told: the quota is whole again
+
     def _end_secret_expired(self, _: Happening) -> None:
         self._renew_settings()
 

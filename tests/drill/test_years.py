@@ -56,7 +56,7 @@ def test_a_year_of_one_hour_tickets_with_a_new_seed_keeps_every_promise() -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1000, 1326, 1591])
+@pytest.mark.parametrize("seed", [1000, 1326, 1591, 2067, 2682])
 def test_hostile_months_of_known_seeds_keep_every_promise(seed: int) -> None:
     script = hostile_month(seed)
     assert not broken(script), explain(script)
