@@ -187,8 +187,9 @@ def load(content: bytes) -> Json:
         raise ValueError("a document has a version")  # noqa: TRY004  a value of the file, not a type of the program's
     version = data["version"]
     if version != VERSION:
+        than = "newer" if version > VERSION else "older"
         hint = "start the eliot-broker that wrote it, or restore the state it was upgraded from"
-        raise StoreUnavailable(f"document: version {version}, this program knows {VERSION}", hint=hint)
+        raise StoreUnavailable(f"document: version {version} is {than} than this program's {VERSION}", hint=hint)
     return data
 
 

@@ -59,4 +59,4 @@ def test_a_quota_stop_is_explained(tmp_path: Path) -> None:
     for line in told("The quota is used up", "text")[0].text.splitlines():
         assert line in seen, seen
     assert JWT.findall(seen) == []
-    assert "stopped for" in seen
+    assert "no call for" in seen

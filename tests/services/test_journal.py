@@ -74,11 +74,11 @@ def test_what_is_written_is_what_is_read(session: Session, saves: int) -> None:
     assert decode_session(load(encode_session(session, NOW, saves))) == (session, NOW, saves)
 
 
-@pytest.mark.parametrize("version", [0, 2])
-def test_a_document_of_another_version_is_not_touched(version: int) -> None:
+@pytest.mark.parametrize(("version", "than"), [(0, "older"), (2, "newer")])
+def test_a_document_of_another_version_is_not_touched(version: int, than: str) -> None:
     store = MemoryStore()
     store.documents["account-home"] = before = b'{"version": %d}' % version
-    with pytest.raises(StoreUnavailable, match=f"version {version}, this program knows 1"):
+    with pytest.raises(StoreUnavailable, match=f"version {version} is {than} than this program's 1"):
         a_journal(store).open()
     assert store.documents == {"account-home": before}
 
