@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import linecache
 import os
 import resource
 import sys
@@ -46,7 +47,12 @@ def spare_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Return what start, login or reload took for a moment (malloc_trim(3)): a millisecond or two."""
+    """Return what start, login or reload took for a moment (malloc_trim(3)): a millisecond or two.
+
+    Python's lists of what lies in the folders of modules go, too, and sources that a library made: 0.3 MB.
+    """
+    sys.path_importer_cache.clear()
+    linecache.clearcache()
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -17,8 +17,7 @@ from broker.core.secret import Secret
 from broker.errors import BadRequest
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
+    from broker.api import web
     from broker.api.audit import Audit
     from broker.api.backend import Backend
     from broker.api.call import Call

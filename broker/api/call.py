@@ -10,8 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
+from broker.api import web
 from broker.api.problems import RequestRefused
 from broker.api.representation import encode, success_headers
 from broker.errors import BadRequest

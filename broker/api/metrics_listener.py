@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
+from broker.api import web
 from broker.api.representation import SERVER_NAME
 from broker.api.system import OPENMETRICS_TYPE
 from broker.errors import ConfigError

@@ -15,8 +15,7 @@ import socket
 from html import escape
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
+from broker.api import web
 from broker.api.problems import status_of
 from broker.api.representation import SERVER_NAME
 from broker.api.server import QuietConnection

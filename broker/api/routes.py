@@ -22,8 +22,7 @@ from broker.errors import BrokerError, Code, NotAllowed, ShuttingDown, UnknownTi
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from aiohttp import web
-
+    from broker.api import web
     from broker.api.accounts import AccountRoutes
     from broker.api.audit import Audit
     from broker.api.backend import Backend

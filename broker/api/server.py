@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
+from broker.api import web
 from broker.api.problems import RequestRefused, render
 from broker.api.representation import SERVER_NAME
 from broker.errors import BrokerError, Code, Remedy

@@ -12,8 +12,7 @@ from broker.api.openapi import document
 from broker.api.parameters import no_query
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
+    from broker.api import web
     from broker.api.backend import Backend
     from broker.api.call import Call
     from broker.api.shelter import Shelter

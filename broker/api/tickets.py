@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
+from broker.api import web
 from broker.api.audit import Given
 from broker.api.call import answer, json_answer
 from broker.api.hot import Form

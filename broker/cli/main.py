@@ -11,7 +11,7 @@ import sys
 
 from broker.cli import exit_codes
 from broker.cli.failures import Failure
-from broker.cli.quick import ticket_arguments
+from broker.cli.quick import serve_arguments, ticket_arguments
 from broker.cli.terminal import Terminal
 from broker.client.problems import ClientError, Problem, Unreachable
 
@@ -53,6 +53,11 @@ def _dispatch(argv: list[str], terminal: Terminal) -> int:
         from broker.cli.ticket import ticket
 
         return ticket(quick, terminal)
+    quick = serve_arguments(argv)
+    if quick is not None:
+        from broker.cli.serve import run
+
+        return run(quick, terminal)
     from broker.cli.parser import build_parser, load
 
     args = build_parser(argv).parse_args(argv)

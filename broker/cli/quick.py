@@ -1,6 +1,7 @@
-"""The command line of `ticket` as scripts write it, read without argparse: that would take longer than the broker.
+"""The command lines of `ticket` as scripts write it and of `serve` as units do, read without argparse.
 
-Knows the plain forms of three options and nothing else. The one invariant: what it takes, it reads as the parser
+For the one that would take longer than the broker does, for the other it would stay in memory. Knows the plain forms
+of four options and nothing else. The one invariant: what it takes, it reads as the parser
 would; whatever it is not sure of, it leaves to the parser.
 """
 
@@ -42,3 +43,17 @@ def ticket_arguments(argv: Sequence[str]) -> Namespace | None:
         else:
             return None
     return None if args.name is None else args
+
+
+def serve_arguments(argv: Sequence[str]) -> Namespace | None:
+    """What `serve` was asked for, with --config; None: ask the parser."""
+    match list(argv):
+        case ["serve"]:
+            config = None
+        case ["serve", "--config", config] if config and not config.startswith("-"):
+            pass
+        case _:
+            return None
+    args = Namespace()
+    args.socket, args.config = None, config
+    return args

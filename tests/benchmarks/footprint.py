@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from broker.sandbox import CloudThread, Options
 from tests.benchmarks.servers import SERVE, WITHOUT_UVLOOP, Ours
 from tests.e2e.daemon import ROOT, account, ticket
+from tests.e2e.waiting import pause, until
 
 if TYPE_CHECKING:
     from broker.sandbox import Cloud
 
 VERDICT: dict[object, str] = {True: "holds", False: "MISSED"}
-SETTLE_SECONDS = 30.0
+QUIET_SECONDS = 5.0
+SETTLE_SECONDS = 60.0
 IMPORTED = re.compile(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)$", re.MULTILINE)
 BARE = """
 import importlib, sys
+sys.modules["uvloop"] = None
 for name in sys.argv[1:]:
     try:
         importlib.import_module(name)
@@ -133,6 +136,17 @@ def refreshed(daemon: Ours, cloud: Cloud) -> None:
     daemon.client.refresh("home")
 
 
+def settle(pid: int) -> None:
+    """Until nothing wakes the process for some seconds: connections are closed, the audit's windows are over."""
+    woken: list[int] = []
+
+    def at_rest() -> bool:
+        woken.append(wakeups(pid))
+        return len(woken) > 1 and woken[-1] == woken[-2]
+
+    until(at_rest, seconds=SETTLE_SECONDS, what="it does not come to rest", every_seconds=QUIET_SECONDS)
+
+
 def seconds_to_ready(directory: Path, text: str, environ: dict[str, str]) -> float:
     """From exec to READY, told on a notification socket as systemd has it."""
     import socket
@@ -154,7 +168,7 @@ def seconds_to_ready(directory: Path, text: str, environ: dict[str, str]) -> flo
             address.unlink()
 
 
-def measure(folder: Path, *, idle_seconds: float = 60.0) -> Footprint:
+def measure(folder: Path, *, idle_seconds: float = 90.0) -> Footprint:
     """Everything, in one run."""
     with CloudThread(Options(ticket_seconds=3600)) as cloud:
         directory = folder / "idle"
@@ -167,9 +181,9 @@ def measure(folder: Path, *, idle_seconds: float = 60.0) -> Footprint:
         with daemon:
             refreshed(daemon, cloud)
             assert daemon.process is not None
-            time.sleep(SETTLE_SECONDS)  # noqa: TID251  # the last request's window of the audit is over
+            settle(daemon.process.pid)
             before = wakeups(daemon.process.pid)
-            time.sleep(idle_seconds)  # noqa: TID251
+            pause(idle_seconds)
             awake = (wakeups(daemon.process.pid) - before) * 60 / idle_seconds
             rss = memory(daemon.process.pid)
         ready = sorted(seconds_to_ready(directory, text, environ) for _ in range(5))[2]

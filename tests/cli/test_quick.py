@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from broker.cli.failures import UsageError
 from broker.cli.parser import build_parser
-from broker.cli.quick import ticket_arguments
+from broker.cli.quick import serve_arguments, ticket_arguments
 
 LINE = "ticket front-door status --socket /x unix:///x --wait --min-validity 10 -1 -d ٣ --json --format {ticket}"
 WORDS = st.sampled_from([*LINE.split(), "--wait=5", "--", "--help", "--wai", "1.5", "007", "-", ""])
@@ -43,5 +43,27 @@ def test_what_scripts_write_is_taken(line: str) -> None:
 @pytest.mark.parametrize("line", ["ticket", "ticket a b", "ticket a --wait", "ticket a --wait x", "--socket", ""])
 def test_mistakes_are_left_to_the_parser_to_explain(line: str) -> None:
     assert ticket_arguments(line.split()) is None
+    with pytest.raises(UsageError):
+        build_parser(line.split()).parse_args(line.split())
+
+
+SERVE = st.sampled_from(["serve", "--config", "/etc/x.toml", "x", "", "-", "--help", "--config=x"])
+
+
+@given(st.lists(SERVE, max_size=4))
+def test_what_is_taken_of_serve_is_read_as_the_parser_reads_it(argv: list[str]) -> None:
+    taken = serve_arguments(argv)
+    if taken is not None:
+        assert {**vars(taken), "command": "serve", "run": "serve:run"} == vars(build_parser(argv).parse_args(argv))
+
+
+@pytest.mark.parametrize("line", ["serve", "serve --config /etc/x.toml"])
+def test_what_units_write_is_taken(line: str) -> None:
+    assert serve_arguments(line.split()) is not None
+
+
+@pytest.mark.parametrize("line", ["serve --config", "serve --config -x", "serve x", "serve --config x y"])
+def test_mistakes_in_serve_are_left_to_the_parser_to_explain(line: str) -> None:
+    assert serve_arguments(line.split()) is None
     with pytest.raises(UsageError):
         build_parser(line.split()).parse_args(line.split())

@@ -17,10 +17,12 @@ def pause(seconds: float) -> None:
     _never.wait(seconds)
 
 
-def until(true: Callable[[], bool], *, seconds: float, what: Callable[[], str] | str = "") -> None:
-    """Wait until `true()`; fail after `seconds` with `what`."""
+def until(
+    true: Callable[[], bool], *, seconds: float, what: Callable[[], str] | str = "", every_seconds: float = 0.02
+) -> None:
+    """Wait until `true()`, asked that often; fail after `seconds` with `what`."""
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what}")
-        pause(0.02)
+        pause(every_seconds)
