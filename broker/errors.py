@@ -64,6 +64,9 @@ class Code(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
+CLOCK_HINT = "let NTP set the clock: timedatectl set-ntp true"
+
+
 class BrokerError(Exception):
     """An expected failure: a message for people, a code for programs, a remedy for both.
 
@@ -239,6 +242,10 @@ class ClockUnsynchronized(BrokerError):
 
     code = Code.CLOCK_UNSYNCHRONIZED
     remedy = Remedy.RETRY
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message, hint=CLOCK_HINT)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ShuttingDown(BrokerError):

@@ -13,6 +13,7 @@ from broker.core.freshness import DAY_SECONDS, draw
 from broker.core.instant import Span
 from broker.errors import (
     BrokerError,
+    ClockUnsynchronized,
     Code,
     GatewayOffline,
     KnownFailure,
@@ -53,13 +54,27 @@ class Failure:
         return self if self.circumstances == circumstances or self.remedy is not Remedy.FIX else None
 
     def next_attempt_in(self, now: Instant) -> float:
-        """Seconds until the next attempt, 0 when it is due; where no clock can tell, it is due."""
+        """Seconds until the next attempt, 0 when it is due; where no clock can tell, it is due.
+
+        What failed while no clock could be believed is due as soon as one can: without a clock TLS fails.
+        """
+        if self._was_without_clock and now.true_seconds is not None:
+            return 0.0
         remaining = self.retry.remaining(now)
         return 0.0 if remaining is None else max(0.0, min(remaining, self.retry.seconds))
 
-    def error(self, now: Instant) -> KnownFailure:
-        """The failure as an error to answer with."""
+    @property
+    def _was_without_clock(self) -> bool:
+        return self.last.true_seconds is None and self.remedy is Remedy.RETRY and not self.told
+
+    def error(self, now: Instant) -> BrokerError:
+        """The failure as an error to answer with; while no clock can be believed, that is what is told."""
         waits = self.remedy is Remedy.RETRY
+        if waits and now.true_seconds is None:
+            said = f": {self.message}" if self.last.boot_id == now.boot_id else ""  # an older one explains nothing
+            return ClockUnsynchronized(
+                f"no clock can be believed yet{said}", retry_after_seconds=max(1.0, self.next_attempt_in(now))
+            )
         return KnownFailure(
             self.message,
             code=self.code,

@@ -17,7 +17,7 @@ from broker.adapters.transport import BlockingHttp, HttpRequest, Network, tls_co
 from broker.adapters.transport_proxy import ProxySettings
 from broker.core.words import counted
 from broker.doctor.finding import Finding, doubtful, failed, fine, wrong
-from broker.errors import BrokerError
+from broker.errors import CLOCK_HINT, BrokerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,7 +149,7 @@ def _clock(host: Host, clock: Clock, environ: Mapping[str, str]) -> list[Finding
     skew = clock.read().wall_seconds - told
     text = f"this machine is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {host.name}"
     if abs(skew) > SKEW_WRONG_SECONDS:
-        return [wrong("clock", text, "let NTP set the clock: timedatectl set-ntp true", "clock_unsynchronized")]
+        return [wrong("clock", text, CLOCK_HINT, "clock_unsynchronized")]
     if abs(skew) > SKEW_DOUBTFUL_SECONDS:
-        return [doubtful("clock", text, "let NTP set the clock: timedatectl set-ntp true")]
+        return [doubtful("clock", text, CLOCK_HINT)]
     return [fine("clock", f"within {max(1, round(abs(skew)))} s of {host.name}")]

@@ -166,3 +166,31 @@ def test_a_due_attempt_is_due_now_not_in_the_past() -> None:
     failure = after(DOWN, None, NOW, runway_seconds=None, salt="")
     assert failure.next_attempt_in(later(1e6)) == 0
     assert replace(failure, count=2).next_attempt_in(later(1e6)) == 0
+
+
+IN_1970 = Instant("next boot", 5.0, None)
+
+
+def test_while_no_clock_can_be_believed_that_is_told_and_not_what_an_earlier_boot_met() -> None:
+    [older], [now] = (
+        failures(GatewayOffline("the gateway is offline", service="issuer"), 1),
+        [after(DOWN, None, IN_1970, runway_seconds=None, salt="login")],
+    )
+    for failure, said in ((older, "no clock can be believed yet"), (now, "no clock can be believed yet: down")):
+        error = failure.error(IN_1970)
+        assert (error.code, error.remedy, error.message) == (Code.CLOCK_UNSYNCHRONIZED, Remedy.RETRY, said)
+        assert "NTP" in str(error.hint)
+        assert failure.error(NOW).code is failure.code
+    [refused] = failures(UpstreamRejected("bad request", service="issuer", status=400), 1)
+    assert refused.error(IN_1970).code is Code.CONFIG_ERROR, "no clock mends that"
+
+
+def test_what_failed_without_a_clock_is_due_as_soon_as_one_can_be_believed() -> None:
+    failure = after(DOWN, None, IN_1970, runway_seconds=None, salt="login")
+    synchronized = replace(IN_1970, true_seconds=NOW.true_seconds)
+    assert failure.next_attempt_in(IN_1970) > 0
+    assert failure.next_attempt_in(synchronized) == 0
+    told = after(
+        RateLimited("429", service="issuer", retry_after_seconds=57), None, IN_1970, runway_seconds=None, salt="x"
+    )
+    assert told.next_attempt_in(synchronized) == 57, "what the cloud asked for is obeyed all the same"

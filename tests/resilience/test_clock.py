@@ -14,6 +14,8 @@ import pytest
 from broker.adapters.disk import RealDisk
 from broker.adapters.state_key import open_key_file
 from broker.adapters.store import SealedStore
+from broker.client import Problem
+from broker.sandbox import api_fault
 from tests.resilience.home import Home, Nursery, until
 
 if TYPE_CHECKING:
@@ -105,6 +107,9 @@ def test_the_clock_is_so_wrong_that_tls_fails(home: Home, wall: WallClock, step:
 def test_the_machine_boots_in_1970(home: Home, wall: WallClock) -> None:
     with home.broker() as broker:
         broker.login()
+        home.cloud.script.add("call_in", api_fault("not_found"), times=1)
+        with pytest.raises(Problem, match="404"):  # kept: after the boot it must not hide what is wrong
+            broker.client.ticket("front-door")
         broker.stop()
     forget_the_boot(home)
     wall.step(None)
@@ -112,10 +117,19 @@ def test_the_machine_boots_in_1970(home: Home, wall: WallClock) -> None:
         until(lambda: bool(home.events("clock.unsynchronized")), seconds=30)
         assert broker.account["state"] == "logged_in"
         assert broker.client.status()["clock"]["synchronized"] is False
+        with pytest.raises(Problem) as told:
+            broker.client.ticket("front-door")
+        assert (told.value.code, told.value.remedy) == ("clock_unsynchronized", "retry")
+        assert "NTP" in str(told.value.hint)
+        assert "404" not in told.value.detail
         until(lambda: broker.account["last_failure"] is not None, seconds=30)
+        assert {row["code"] for row in broker.client.status()["problems"]} == {"clock_unsynchronized"}
+        assert "the clock says 1970" in broker.account["last_failure"]["hint"]
         wall.step(0)
         until(lambda: broker.account["last_failure"] is None, seconds=80, what=home.log)
         assert broker.client.status()["clock"]["synchronized"] is True
+        assert broker.client.ticket("front-door", wait=30).value
+        assert broker.client.status()["problems"] == []
     assert len(home.events("clock.unsynchronized")) == 1
 
 
