@@ -24,8 +24,9 @@ from broker.drill.intervals import (
 from broker.drill.script import DAY, KINDS
 
 if TYPE_CHECKING:
+    from broker.drill.record import Miss, Violation
     from broker.drill.script import Door, Script
-    from broker.drill.watch import Miss, Violation, Watch
+    from broker.drill.watch import Watch
     from broker.drill.world import Seen
 
 GRACE_SECONDS = 90.0  # a sweep, two answers, and a flight that ran into the end of the trouble
@@ -172,8 +173,8 @@ class _Could:
         margin = household.id_token_seconds * TOKEN_MARGIN - 30.0
         with_token = intersection(later_end(token_good, max(0.0, margin)), complement(away, until + margin))
         self._calls = intersection(complement(bad["api"] + bad["process"] + away, until), with_token)
-        self._prefetches = intersection(self._calls, complement(union(seen.watch.squeezed), until))
-        self._requests = intersection(self._calls, complement(union(seen.watch.used_up), until))
+        self._prefetches = intersection(self._calls, complement(union(seen.watch.spacing.squeezed), until))
+        self._requests = intersection(self._calls, complement(union(seen.watch.spacing.used_up), until))
         self._keepable = later_end(token_good, household.refresh_token_seconds * 0.4)
         self._away = away
         self._until = until

@@ -178,8 +178,8 @@ class World:
             self._downs.append((self._down_since, now))
             self._down_since = None
         self.watch.note("process: started")
-        self.watch.up_since = now
-        self.watch.disk_trouble = self.disk.refuses is not None
+        self.watch.excuses.up_since = now
+        self.watch.excuses.disk = self.disk.refuses is not None
         self._check_survival(process)
         if not process.accounts[ACCOUNT].identity.usable:
             self._login_is_missed()
@@ -189,7 +189,7 @@ class World:
         for door in self.script.household.doors:
             saved = self._saved_until.get(door.name, 0.0) if not door.single_use else 0.0
             now = process.timekeeper.now()
-            if saved > self.clock.elapsed + MINUTE and now.true_seconds is not None and not self.watch.clock_trouble:
+            if saved > self.clock.elapsed + MINUTE and now.true_seconds is not None and not self.watch.excuses.clock:
                 held = process.ticket(door.name).page.held
                 if not held:
                     self.watch.violate("a valid ticket survives a restart", door.name)
@@ -201,10 +201,10 @@ class World:
         process = self.process
         if process is None:
             return
-        if self.watch.disk_trouble or self.disk.refuses is not None:
+        if self.watch.excuses.disk or self.disk.refuses is not None:
             self.watch.forgive()
             self.watch.state_lost()
-            self.watch.disk_trouble = True
+            self.watch.excuses.disk = True
             self._saved_until = {}
         else:
             self._saved_until = {name: cover.until for name, cover in self.watch.doors.items()}
@@ -406,7 +406,7 @@ class World:
         self._asleep = True
         self.clock.suspend(happening.lasts_seconds)
         self._asleep = False
-        self.watch.up_since = self.clock.elapsed
+        self.watch.excuses.up_since = self.clock.elapsed
         self._downs.append((self._down_from, self.clock.elapsed))
 
     _down_from = 0.0
@@ -447,7 +447,7 @@ class World:
             clock.boot(clock.true_seconds)
         else:
             clock.boot(0.0)
-            self.watch.clock_trouble = True
+            self.watch.excuses.clock = True
             self.watch.forgive()  # nobody can tell how long it was off: what waited is due
             self._unsure_since = clock.elapsed
             clock.at(clock.elapsed + float(happening.values.get("ntp_after", MINUTE)), self._ntp)
@@ -466,7 +466,7 @@ class World:
 
     def _begin_disk(self, happening: Happening) -> None:
         self.disk.refuses = ERRORS[str(happening.values.get("form", "full"))]
-        self.watch.disk_trouble = True
+        self.watch.excuses.disk = True
 
     def _end_disk(self, _: Happening) -> None:
         self.disk.refuses = None
@@ -474,13 +474,13 @@ class World:
 
     def _disk_recovered(self) -> None:
         process = self.process
-        if self._asleep or self.watch.up_since > self.clock.elapsed - MINUTE:
+        if self._asleep or self.watch.excuses.up_since > self.clock.elapsed - MINUTE:
             self.clock.at(self.clock.elapsed + 2 * MINUTE, self._disk_recovered)
         elif process is not None and self.disk.refuses is None:
             account = process.accounts[ACCOUNT]
             if account.identity.journal.unsaved or account.book.trouble is not None:
                 self.watch.violate("what could not be saved is saved when the disk recovers", ACCOUNT)
-            self.watch.disk_trouble = False
+            self.watch.excuses.disk = False
 
     def _begin_refused(self, _: Happening) -> None:
         door = self.script.household.doors[0]
