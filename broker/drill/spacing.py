@@ -6,6 +6,7 @@ no service. The one invariant: it judges by what was sent and answered, never by
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -98,21 +99,26 @@ class Spacing:
                 "a waiting time that the cloud told is obeyed by the whole account", f"{left:.0f} s early"
             )
         self._call_times.append(now)
-        calls, quota, excuses = self.calls_of_the_day(), self._household.daily_quota, self._record.excuses
+        calls, quota, excuses = self._calls_that_count(), self._household.daily_quota, self._record.excuses
         if quota:
             self._squeeze(self.squeezed, now, quota - self._household.quota_reserve - 2)
             self._squeeze(self.used_up, now, quota - 2)
         if quota and calls > quota and not excuses.disk and now > excuses.ledger_until:
             self._record.violate("the quota is never exceeded", f"{calls} calls within a day, {quota} allowed")
 
-    def calls_of_the_day(self) -> int:
-        """How many calls count by now: those of a day, without those before a replenishment that the cloud told."""
+    def _calls_that_count(self) -> int:
+        """Those of a day, without those before a replenishment that the cloud told, once its time has come."""
         now, times = self._now, self._call_times
         told, replenished_at = self._replenished
         counts_from = max(now - DAY + MINUTE, told if now >= replenished_at - SECOND - DRIFT * DAY else -DAY)
         while times and times[0] <= counts_from:
             times.popleft()
         return len(times)
+
+    def calls_to_be_known(self) -> int:
+        """Those of a day that the broker must know of: it may forget, at once, those that will be replenished."""
+        counts_from = max(self._now - DAY + MINUTE, self._replenished[0] + SLOT_SECONDS)
+        return len(self._call_times) - bisect_right(self._call_times, counts_from)
 
     def _squeeze(self, times: list[tuple[float, float]], now: float, allowed: int) -> None:
         """From now until so many calls of the last day no longer count that there is one to make."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.drill.coverage import Doors
+from broker.drill.plans import Plans
 from broker.drill.record import DRIFT, SECOND, Loss, Miss, Record
 from broker.drill.script import DAY, MINUTE
 from broker.drill.spacing import TOKEN, Spacing
@@ -36,6 +37,7 @@ class Watch(Record):
         self.cloud = cloud
         self.spacing = Spacing(household, self)
         self.coverage = Doors(household, self)
+        self.plans = Plans(self, self.spacing)
         self.doors = self.coverage.by_name
         self.misses: list[Miss] = []
         self.losses: list[Loss] = []
@@ -79,6 +81,7 @@ class Watch(Record):
         if token in self._rejected:
             self.violate("rejected tokens are never sent again", token)
         self.spacing.sent(TOKEN)
+        self.plans.sent(TOKEN)
 
     def answered_token(self, token: str, error: BrokerError | None) -> None:
         """Its answer, as the broker's own tables judge it."""
@@ -104,6 +107,7 @@ class Watch(Record):
         """A call is made."""
         self.calls += 1
         self.spacing.sent(device_id)
+        self.plans.sent(device_id)
         self.spacing.called()
 
     def answered_api(self, device_id: str, error: BrokerError | None) -> None:
@@ -125,6 +129,7 @@ class Watch(Record):
         self._warned_at = None
         self._login_promised = 0.0
         self.spacing.succeeded(TOKEN)
+        self.plans.forgive()
 
     def login_lost(self, detail: str) -> None:
         """The process has given a login up."""
@@ -156,6 +161,7 @@ class Watch(Record):
     def forgive(self) -> None:
         """What was promised before no longer binds: other settings, another login, a state or a clock that was lost."""
         self.spacing.forgive()
+        self.plans.forgive()
 
     def state_lost(self) -> None:
         """A process ended that could not write down what it knew."""
@@ -166,6 +172,7 @@ class Watch(Record):
     def write_torn(self) -> None:
         """The process died in the middle of a write: what it heard just now, and the wait for it, may be lost."""
         self.forgive()
+        self.plans.write_torn()
         now = self.clock.elapsed
         self._rejected = {token: at for token, at in self._rejected.items() if at < now - SECOND}
 
@@ -213,6 +220,7 @@ class Watch(Record):
     def look(self, process: Process) -> None:
         """What the process has in hand now, and what it promises."""
         self.coverage.look(process)
+        self.plans.look(process)
         now = process.timekeeper.now()
         for account in process.accounts.values():
             left = account.identity.login_left(now)
@@ -230,6 +238,8 @@ class Watch(Record):
 
     def process_ended(self) -> None:
         """No process: no ticket can be had."""
+        if self.process is not None:
+            self.plans.process_ended(self.process)
         self.coverage.process_ended()
         self.spacing.process_ended()
         self.process = None

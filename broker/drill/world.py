@@ -45,6 +45,7 @@ RESTART_SECONDS = 5.0
 PERSON_AGAIN_SECONDS = 1800.0
 LEAP_SECONDS = 2.0
 KEEPALIVE_SECONDS = DAY
+LEAST_SECONDS = 1e-5  # less cannot be added to a Unix time: waited for, it would never be over
 ACCOUNT = "home"
 ERRORS = {"full": errno.ENOSPC, "eio": errno.EIO, "readonly": errno.EROFS}
 
@@ -113,9 +114,9 @@ class World:
         for door in self.script.household.doors:
             self._plan_demand(door)
         self._start_process()
-        while self.clock.elapsed < self.script.seconds and not self._enough.is_set():
+        while (left := self.script.seconds - self.clock.elapsed) > LEAST_SECONDS and not self._enough.is_set():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(KEEPALIVE_SECONDS, self.script.seconds - self.clock.elapsed)):
+                async with asyncio.timeout(min(KEEPALIVE_SECONDS, left)):
                     await self._enough.wait()
         self._end_process()
         for caller in list(self._callers):

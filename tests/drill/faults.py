@@ -66,7 +66,7 @@ FAULTS = (
         "jitter drawn at each look",
         "services/renewal.py",
         ("if self._seen_generation == value.generation and self._seen_plan == self._planner.version:", "if False:"),
-        ("jitter=draw(self.name, value.generation)", "jitter=10 * draw(self.name, self._timekeeper.now())"),
+        ("jitter=draw(self.name, value.generation)", "jitter=draw(self.name, self._timekeeper.now())"),
     ),
     fault("tickets renewed at the last moment", "core/freshness.py", ("TICKET_MARGIN = 1 / 3", "TICKET_MARGIN = 0.02")),
     fault("id tokens renewed at their end", "core/freshness.py", ("ID_TOKEN_AGE = 0.5", "ID_TOKEN_AGE = 0.99")),

@@ -11,7 +11,7 @@ from broker.drill.climate import hostile_month, ordinary
 from broker.drill.intervals import complement, holds, intersection, later_start, total, union
 from broker.drill.oracle import judge, least_calls
 from broker.drill.rehearsal import UnknownScenario, names, rehearsal, seconds_of
-from broker.drill.script import DAY, HOUR, Happening, Household, Script, from_json
+from broker.drill.script import DAY, HOUR, Door, Happening, Household, Script, from_json
 from broker.drill.shrink import shrink
 from broker.drill.world import play
 
@@ -34,6 +34,21 @@ def test_another_seed_gives_another_log() -> None:
 def test_a_script_survives_being_written_down() -> None:
     script = hostile_month(7)
     assert from_json(script.to_json()) == script
+
+
+def test_an_end_that_no_float_can_reach_exactly_is_reached() -> None:
+    """This drill went on for ever: what was left of it was less than the clock could be moved by."""
+    doors = (Door("front-door", requests_a_day=4.0), Door("gate", warm="adaptive", requests_a_day=10.0))
+    household = Household(
+        doors,
+        ticket_seconds=DAY,
+        sliding_window_seconds=90 * DAY,
+        person_seconds=2 * DAY,
+        daily_quota=60,
+        answer_seconds=1.5,
+    )
+    script = Script(40, 177_935.829_999_999_96, household, (Happening(HOUR, "suspend", 1535.83),))
+    assert judge(play(script)).violations == ()
 
 
 def test_an_outage_shorter_than_the_margin_is_not_felt() -> None:
