@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from broker.cli.terminal import Terminal
 
 
+WORDS = {"": False, "y": True, "yes": True, "n": False, "no": False}
+
+
 class Questions:
     """Asks on stderr, reads from stdin."""
 
@@ -37,8 +40,11 @@ class Questions:
 
     def yes(self, question: str, *, default: bool) -> bool:
         """Yes or no."""
-        answer = self._line(f"{question} [{'Y/n' if default else 'y/N'}] ").lower()
-        return default if not answer else answer in {"y", "yes"}
+        while True:
+            answer = self._line(f"{question} [{'Y/n' if default else 'y/N'}] ").lower()
+            if answer in WORDS:
+                return default if not answer else WORDS[answer]
+            self._terminal.note("  y or n")
 
     def choice(self, question: str, options: Sequence[str]) -> int:
         """The number of an option, from 0."""
@@ -57,7 +63,10 @@ class Questions:
             if self._terminal.stdin is sys.stdin and sys.stdin.isatty():
                 from getpass import getpass
 
-                value = getpass(f"{question} (not shown): ", self._terminal.stderr).strip()
+                try:
+                    value = getpass(f"{question} (not shown): ", self._terminal.stderr).strip()
+                except EOFError:
+                    raise _ended() from None
             else:
                 value = self._line(f"{question} (not shown): ")
             if value:
@@ -70,8 +79,12 @@ class Questions:
         while not read.endswith(b"\n"):
             byte = os.read(self._terminal.stdin.fileno(), 1)
             if not byte:
-                raise Failure("the input ended before everything was answered", exit_codes.USAGE, hint="run it again")
+                raise _ended()
             read += byte
         if not self._terminal.stdin.isatty():
             self._terminal.note("")
         return read.decode("utf-8", "replace").strip()
+
+
+def _ended() -> Failure:
+    return Failure("the input ended before everything was answered", exit_codes.USAGE, hint="run it again")

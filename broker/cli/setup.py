@@ -16,7 +16,7 @@ from broker.cli import exit_codes
 from broker.cli.failures import Failure
 from broker.cli.questions import Questions
 from broker.cli.setup_answers import Answers, ask, render, render_ticket
-from broker.cli.setup_files import append, config_place, keep_secrets, may_seal, write
+from broker.cli.setup_files import append, config_place, keep_secrets, may_seal, may_write, write
 from broker.client import Client, ClientError, Problem, Unreachable, operations
 
 TYPE_CHECKING = False
@@ -45,14 +45,23 @@ class Setup:
         self._questions = Questions(terminal)
         self._path = config_place(args.config, terminal.environment, os.geteuid())
         self._socket: str | None = args.socket
+        self._written = False
 
     def run(self) -> int:
         """Ask, write, check, and go on as far as is wanted."""
+        try:
+            return self._run()
+        except KeyboardInterrupt:
+            kept = f"{self._path} is written and stays; {BY_HAND}" if self._written else "nothing was written"
+            raise Failure(f"interrupted; {kept}", exit_codes.INTERRUPTED, hint="or run setup again") from None
+
+    def _run(self) -> int:
         self._terminal.note(f"this writes {self._path}; an empty answer takes what is in brackets")
-        answers = ask(self._questions)
-        if not self._write(answers):
+        if not may_write(self._path, self._questions):
             self._terminal.note(f"{self._path} was left as it is; nothing was changed")
             return exit_codes.DONE
+        answers = ask(self._questions)
+        self._write(answers)
         config = self._check()
         self._terminal.result(str(self._path))
         with self._daemon(config) as client:
@@ -61,19 +70,16 @@ class Setup:
                 return exit_codes.DONE
             return self._go_on(client, answers)
 
-    def _write(self, answers: Answers) -> bool:
+    def _write(self, answers: Answers) -> None:
         sealed = may_seal(os.geteuid(), self._path) and self._questions.yes(
             "seal the secrets with systemd-creds?", default=True
         )
         secrets = {"subscription-key": answers.subscription_key}
         if answers.client_secret is not None:
             secrets = {"client-secret": answers.client_secret, **secrets}
-        if self._path.exists() and not self._questions.yes(f"{self._path} is there. Replace it?", default=False):
-            return False
         references = keep_secrets(secrets, answers.account, self._path, self._questions, sealed=sealed)
-        if self._path.exists():
-            self._path.replace(self._path.with_name(f"{self._path.name}.old"))
-        return write(self._path, render(answers, references), 0o644, self._questions)
+        write(self._path, render(answers, references), 0o644)
+        self._written = True
 
     def _check(self) -> Config:
         from broker.cli.doctor import line

@@ -1,13 +1,15 @@
 """Where `setup` puts broker.toml and its secrets: asked before anything is replaced, and the old one is kept.
 
-Knows modes and places, no question but "replace it?". The one invariant: a file that was there is replaced only after
-a yes, and then stays beside the new one as `.old`.
+Knows modes and places, no question but "replace it?", and asks that of everything before it writes anything. The one
+invariant: what was there is replaced only after a yes, whole, and a file then stays beside the new one as `.old`.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
+from errno import EACCES
 from pathlib import Path
 
 from broker.cli import exit_codes
@@ -16,7 +18,7 @@ from broker.config.places import SYSTEM_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from broker.cli.questions import Questions
     from broker.core.secret import Secret
@@ -42,63 +44,94 @@ def may_seal(user_id: int, config: Path) -> bool:
     return user_id == 0 and config == SYSTEM_FILE and shutil.which("systemd-creds") is not None
 
 
+def may_write(path: Path, questions: Questions) -> bool:
+    """Whether this file may be written: it is not there, or a person said yes. Raises: Failure (it cannot be)."""
+    with _writing(path):
+        there = path.exists()
+        nearest = next(parent for parent in path.absolute().parents if parent.exists())
+        if not os.access(nearest, os.W_OK):
+            raise PermissionError(EACCES, "permission denied")
+    return not there or questions.yes(
+        f"{path} is there already. Replace it (the old one stays as {path.name}.old)?", default=False
+    )
+
+
 def keep_secrets(
     secrets: dict[str, Secret], account: str, config: Path, questions: Questions, *, sealed: bool
 ) -> dict[str, str]:
     """Keep each secret, sealed or in a file beside broker.toml; what broker.toml says of each. Raises: Failure."""
-    references = {}
-    for kind, secret in secrets.items():
-        name = f"{account}-{kind}"
-        if sealed:
-            from broker.units.placing import PlacingError
-            from broker.units.sealing import seal
-
-            try:
-                seal(name, secret, SEALED, with_key="auto")
-            except PlacingError as error:
-                raise Failure(str(error), exit_codes.UNEXPECTED) from None
-            references[kind] = f"credential:{name}"
-        else:
-            path = config.parent.absolute() / name
-            write(path, secret.reveal() + "\n", 0o600, questions)
-            references[kind] = f"file:{path}"
-    return references
+    names = {kind: f"{account}-{kind}" for kind in secrets}
+    folder = config.parent.absolute()
+    if sealed:
+        wanted = [kind for kind, name in names.items() if _may_seal_anew(name, questions)]
+        for kind in wanted:
+            _seal(names[kind], secrets[kind])
+        return {kind: f"credential:{name}" for kind, name in names.items()}
+    wanted = [kind for kind, name in names.items() if _may_keep(folder / name, secrets[kind], questions)]
+    for kind in wanted:
+        write(folder / names[kind], f"{secrets[kind].reveal()}\n", 0o600)
+    return {kind: f"file:{folder / name}" for kind, name in names.items()}
 
 
-def write(path: Path, text: str, mode: int, questions: Questions) -> bool:
-    """Write a file whole; False: it was there and was to stay. Raises: Failure."""
+def _may_seal_anew(name: str, questions: Questions) -> bool:
+    from broker.units.sealing import sealed_path
+
+    there = sealed_path(SEALED, name).exists()
+    return not there or questions.yes(f"credential {name} is sealed already. Replace it?", default=False)
+
+
+def _seal(name: str, secret: Secret) -> None:
+    from broker.units.placing import PlacingError
+    from broker.units.sealing import seal
+
     try:
+        seal(name, secret, SEALED, with_key="auto")
+    except PlacingError as error:
+        raise Failure(str(error), exit_codes.UNEXPECTED) from None
+
+
+def _may_keep(path: Path, secret: Secret, questions: Questions) -> bool:
+    with _writing(path):
+        if path.exists() and path.read_text("utf-8", "replace") == f"{secret.reveal()}\n":
+            return False  # the same is there
+    return may_write(path, questions)
+
+
+def write(path: Path, text: str, mode: int) -> None:
+    """Write a file whole; one that was there stays as `.old`. Raises: Failure."""
+    with _writing(path):
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if path.exists():
-            if path.read_text("utf-8", "replace") == text:
-                return True
-            if not questions.yes(
-                f"{path} is there already. Replace it (the old one stays as {path.name}.old)?", default=False
-            ):
-                return False
-            path.replace(path.with_name(f"{path.name}.old"))
-        _create(path, text, mode)
-    except OSError as error:
-        why = (error.strerror or "unknown reason").lower()
-        raise Failure(f"{path} cannot be written: {why}", exit_codes.USAGE, hint="as root, or with --config") from None
-    return True
+            old = path.with_name(f"{path.name}.old")
+            old.unlink(missing_ok=True)
+            os.link(path, old)  # so that at no moment there is none
+        _put(path, text, mode)
 
 
 def append(path: Path, text: str) -> None:
     """Add a table to broker.toml, replacing the file whole. Raises: Failure."""
+    with _writing(path):
+        _put(path, path.read_text("utf-8") + text, path.stat().st_mode & 0o777)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        draft = path.with_name(f".{path.name}.tmp")
-        draft.unlink(missing_ok=True)
-        _create(draft, path.read_text("utf-8") + text, path.stat().st_mode & 0o777)
-        draft.replace(path)
+        yield
     except OSError as error:
         why = (error.strerror or "unknown reason").lower()
-        raise Failure(f"{path} cannot be written: {why}", exit_codes.USAGE) from None
+        raise Failure(f"{path} cannot be written: {why}", exit_codes.USAGE, hint="as root, or with --config") from None
 
 
-def _create(path: Path, text: str, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+def _put(path: Path, text: str, mode: int) -> None:
+    draft = path.with_name(f".{path.name}.tmp")
+    draft.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:  # also where somebody presses ctrl-C
+        draft.unlink(missing_ok=True)

@@ -117,10 +117,10 @@ def test_a_file_that_is_there_is_replaced_only_after_a_yes_and_kept_beside(cloud
     config.write_text("# mine\n")
     environ = home(tmp_path)
     given = answers(cloud, credentials.REDIRECT_URI, credentials.PLANT_ID)
-    found = run("setup", "--config", str(config), given="\n".join([*given, "", ""]), environ=environ)
+    found = run("setup", "--config", str(config), given="\n", environ=environ)
     assert (found.returncode, config.read_text()) == (0, "# mine\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broker.toml", "config", "run", "state"]
-    found = run("setup", "--config", str(config), given="\n".join([*given, "y", "n", ""]), environ=environ)
+    found = run("setup", "--config", str(config), given="\n".join(["y", *given, "n", ""]), environ=environ)
     assert found.returncode == 0, found.stderr
     assert (tmp_path / "broker.toml.old").read_text() == "# mine\n"
     assert "eliot-broker login" in found.stderr
