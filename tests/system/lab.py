@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.operate.screen import Screen
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -70,6 +72,10 @@ class Lab:
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    def screen(self, script: str) -> Screen:
+        """Start a shell script inside at a terminal of its own."""
+        return Screen(self._words(script, None), environ=self._variables(), cwd=Path("/"))
 
     def _variables(self) -> dict[str, str]:
         return os.environ | {"PATH": PATH} | self.environment

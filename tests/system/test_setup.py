@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,6 @@ from tests.system.broker_lab import CLOUD_PORT
 from tests.system.lab import SERVICE
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
     from tests.system.broker_lab import BrokerLab
@@ -21,11 +19,21 @@ CLOUD = f"https://127.0.0.1:{CLOUD_PORT}"
 CONFIG_FILE = "/etc/eliot-broker/broker.toml"
 PLACES = "/etc/credstore.encrypted /etc/eliot-broker /var/lib/eliot-broker"
 SECRETS = (credentials.PARTNER_CLIENT_SECRET, credentials.SUBSCRIPTION_KEY)
-ANSWERS = (
-    *("", "", credentials.PARTNER_CLIENT_ID, credentials.PARTNER_CLIENT_SECRET, credentials.REDIRECT_URI),
-    *(credentials.SUBSCRIPTION_KEY, "", credentials.PLANT_ID, credentials.DEVICE_ID),
-    *("y", CLOUD, "/srv/cloud/ca.pem", f"{CLOUD}/vdeproducts/v1.0"),
-    *("", "", ""),  # seal the secrets, install and start the service, log in
+DIALOGUE = (
+    ("name for the account", ""),
+    ("how does it log in", ""),
+    ("client id", credentials.PARTNER_CLIENT_ID),
+    ("client secret .*not shown", credentials.PARTNER_CLIENT_SECRET),
+    ("redirect URI", credentials.REDIRECT_URI),
+    ("subscription key .*not shown", credentials.SUBSCRIPTION_KEY),
+    ("name for the ticket", ""),
+    ("plant id", credentials.PLANT_ID),
+    ("device id", credentials.DEVICE_ID),
+    ("anything unusual", "y"),
+    ("authority", CLOUD),
+    ("CA certificate", "/srv/cloud/ca.pem"),
+    ("address of the API", f"{CLOUD}/vdeproducts/v1.0"),
+    ("seal the secrets with systemd-creds", ""),
 )
 
 
@@ -39,30 +47,36 @@ def bare(lab: BrokerLab) -> Iterator[BrokerLab]:
     lab.sh("eliot-broker units --install --yes; systemctl start eliot-broker.socket")
 
 
-def read_until(dialogue: subprocess.Popen[str], pattern: str) -> str:
-    """What it says until a line matches."""
-    assert dialogue.stdout is not None
-    seen = ""
-    for line in dialogue.stdout:
-        seen += line
-        if re.search(pattern, line):
-            return seen
-    raise AssertionError(f"it ended without {pattern}:\n{seen}")
-
-
 def test_setup_as_root_seals_installs_starts_logs_in_and_has_a_ticket(bare: BrokerLab) -> None:
-    talk = bare.popen("PYTHONUNBUFFERED=1 timeout 240 eliot-broker setup 2>&1")
-    assert talk.stdin is not None
-    talk.stdin.write("".join(f"{line}\n" for line in ANSWERS))
-    talk.stdin.flush()
-    said = read_until(talk, r"^https://\S+$")
-    landed = bare.agent(f"browse /srv/cloud '{said.splitlines()[-1]}'")
-    said += talk.communicate(landed, timeout=240)[0]
-    assert talk.returncode == 0, said
-    assert "it works: a ticket for front-door is in hand" in said
+    with bare.screen("exec eliot-broker setup") as screen:
+        screen.answer(*DIALOGUE, ("install and start the systemd service", ""), ("log in to home now", ""))
+        url = screen.until(r"(?m)^(https://\S+)$")[1]
+        screen.until("or paste here")
+        screen.say(bare.agent(f"browse /srv/cloud '{url}'").strip())
+        screen.until("it works: a ticket for front-door is in hand")
+        assert screen.end() == 0, screen.shown
+    said = screen.shown
     assert "credential:home-client-secret" in bare.sh(f"cat {CONFIG_FILE}")
     for secret in SECRETS:
         assert secret not in said
         bare.sh(f"grep -raF {secret} {PLACES}", status=1)
     assert bare.show(SERVICE, "ActiveState", "UnitFileState") == {"ActiveState": "active", "UnitFileState": "enabled"}
     bare.sh(f"systemctl restart {SERVICE}; eliot-broker ticket front-door | grep -q ^ey")
+    refuse_to_be_replaced(bare)
+
+
+def refuse_to_be_replaced(lab: BrokerLab) -> None:
+    """A second setup: "no" keeps the file byte for byte; "yes", and "no" to the secrets, keeps what is sealed."""
+    digest = f"sha256sum {CONFIG_FILE} /etc/credstore.encrypted/*"
+    before = lab.sh(digest)
+    with lab.screen("exec eliot-broker setup") as screen:
+        screen.answer(("is there already. Replace it", "n"))
+        screen.until("nothing was changed")
+        assert screen.end() == 0
+    assert lab.sh(digest) == before
+    with lab.screen("exec eliot-broker setup") as screen:
+        screen.answer(("is there already. Replace it", "y"), *DIALOGUE)
+        screen.answer(*(("is sealed already. Replace it", "n") for _ in SECRETS), ("log in to home now", "n"))
+        screen.until("later: eliot-broker login home")
+        assert screen.end() == 0
+    assert lab.sh(digest) == before
