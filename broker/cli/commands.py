@@ -166,7 +166,8 @@ def _help(parser: argparse.ArgumentParser) -> None:
 
 
 def _completion(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
+    known = "bash, zsh or fish; or the names it completes: tickets, accounts"
+    parser.add_argument("shell", choices=(*SHELLS, "tickets", "accounts"), metavar="SHELL", help=known)
 
 
 def _seconds(text: str) -> int:
