@@ -97,7 +97,6 @@ class Doors:
             cover.promised = 0.0
             if cover.gap_since is None:
                 cover.gap_since = min(t, cover.until)
-            cover.told = False
             cover.until = min(cover.until, t)
 
     def finish(self) -> None:

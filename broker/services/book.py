@@ -116,6 +116,7 @@ class Book:
                 self._put(name, page, self._leaf_with_room())
                 continue
             mine.generation = max(mine.generation, page.generation)
+            mine.told = mine.told or page.told
             if mine.binding == page.binding:
                 mine.demand, mine.life_seconds = mine.demand or page.demand, mine.life_seconds or page.life_seconds
             self.change(name)
@@ -183,11 +184,12 @@ class Book:
     # what changes
 
     def page(self, name: str, binding: str) -> Page:
-        """The page of a ticket, a new one where there is none for this binding (generations go on)."""
+        """The page of a ticket, a new one where there is none for this binding (generations and news go on)."""
         page = self.pages.get(name)
         if page is None or page.binding != binding:
             leaf = page.leaf if page is not None else self._leaf_with_room()
-            page = Page(binding, generation=0 if page is None else page.generation)
+            before = page or Page(binding)
+            page = Page(binding, generation=before.generation, told=before.told)
             self._put(name, page, leaf)
             self.change(name)
         return page

@@ -48,6 +48,7 @@ class Page:
     failure: Failure | None = None
     life_seconds: float | None = None
     demand: Demand | None = None
+    told: bool = False  # that it is unavailable: a restart is no news, and the recovery after one is
     text: str | None = None  # as it stands in the document; None since it changed
     leaf: int = 0  # in which document; the book's own
 
@@ -66,6 +67,7 @@ def page_text(name: str, page: Page) -> str:
         "generation": page.generation,
         "failure": failure_to(page.failure),
         "life_seconds": page.life_seconds,
+        "told": page.told,
         "learnt": None if page.demand is None else page.demand.row(),
     }
     return f"{json.dumps(name)}:{_ENCODER.encode(value)}"
@@ -80,4 +82,5 @@ def page_of(value: Any) -> Page:
         failure=failure_of(value["failure"]),
         life_seconds=None if value["life_seconds"] is None else float(value["life_seconds"]),
         demand=demand_of(value["learnt"]) if value["learnt"] else None,
+        told=bool(value.get("told")),  # not known to earlier versions
     )

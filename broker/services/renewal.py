@@ -45,7 +45,7 @@ class Renewal:
 
     __slots__ = (
         "_book", "_events", "_need", "_planner", "_publisher", "_seen_generation", "_seen_plan",
-        "_seen_windows", "_timekeeper", "_told_code", "_told_unavailable", "_touch", "_worker", "calls", "config",
+        "_seen_windows", "_timekeeper", "_told_code", "_touch", "_worker", "calls", "config",
         "forgotten", "identity", "look_at_seconds", "page", "publication", "queued", "ref",
     )  # fmt: skip
 
@@ -79,7 +79,6 @@ class Renewal:
         self._touch = touch
         self._need: Need | None = None
         self._seen_generation, self._seen_plan, self._seen_windows = -1, -1, NO_WINDOWS
-        self._told_unavailable = False
         self._told_code: Code | None = None
         self.forgotten = False
         self.publication = self._make_publication()
@@ -128,8 +127,8 @@ class Renewal:
 
     async def _take(self, held: HeldTicket) -> None:
         """Save, then show."""
-        page = self.page
-        page.generation, page.failure = held.generation, None
+        page, was_told = self.page, self.page.told
+        page.generation, page.failure, page.told = held.generation, None, False
         page.life_seconds = observed_seconds(held.life, page.life_seconds)
         page.held = self._shelved(held)
         self._observe()
@@ -145,7 +144,8 @@ class Renewal:
             fingerprint=held.ticket.fingerprint,
             remaining_seconds=round(held.life.span.seconds),
         )
-        self._note_recovery()
+        if was_told:
+            self._events.emit("ticket.recovered", ticket=self.name)
         await self._publish()
 
     def _held(self, issued: IssuedTicket) -> HeldTicket:
@@ -252,7 +252,7 @@ class Renewal:
         ends_in = self._note_end(now)
         due = self.due_in(now)
         if due <= 0:  # it ended while nobody knew yet why: an attempt for the token may be under way
-            unexplained = ends_in == math.inf and not self._told_unavailable
+            unexplained = ends_in == math.inf and not self.page.told
             return True, min(again_in, UNTOLD_SECONDS if unexplained else ends_in)
         if due == math.inf and self.config.warm == "adaptive" and not self.ref.in_flight:
             due = self._planner.looks_again_in(now)
@@ -264,10 +264,11 @@ class Renewal:
         if left > 0:
             self._note_recovery()  # the same ticket: a clock can be believed again
             return left
-        if not self._told_unavailable and not self.ref.in_flight and self.wanted(now):
+        if not self.page.told and not self.ref.in_flight and self.wanted(now):
             error = self._reason_to_tell(now)
             if error is not None:
-                self._told_unavailable = True
+                self.page.told = True
+                self._book.change(self.name)
                 self._events.emit("ticket.unavailable", ticket=self.name, code=error.code.value)
         return CLOCK_SECONDS if self.ref.freshness(now) is Freshness.UNKNOWN else math.inf
 
@@ -281,8 +282,9 @@ class Renewal:
         return self.calls.obstacle(now, prefetch=True) if self.config.warm == "always" else None
 
     def _note_recovery(self) -> None:
-        if self._told_unavailable:
-            self._told_unavailable = False
+        if self.page.told:
+            self.page.told = False
+            self._book.change(self.name)
             self._events.emit("ticket.recovered", ticket=self.name)
 
     # the plan

@@ -510,3 +510,29 @@ def test_a_reload_keeps_the_ticket_and_one_of_another_device_is_dropped() -> Non
         assert lab.calls == 2
 
     in_lab(scenario)
+
+
+@pytest.mark.parametrize("door", ["the same", "another"])
+def test_restarts_tell_no_second_time_that_there_is_no_ticket_and_the_recovery_after_them_is_told(door: str) -> None:
+    store, clock = NoDisk(), VirtualClock(START)
+    offline = GatewayOffline("issuer answered 404", service="issuer", status=404)
+    mended = a_door("front", "always") if door == "the same" else replace(a_door("front", "always"), device_id="other")
+    told: list[str] = []
+
+    async def trouble(lab: Lab) -> None:
+        lab.cloud.always = offline
+        await pass_seconds(600)
+        told.extend(lab.recorder.names)
+
+    async def recovery(lab: Lab) -> None:
+        await pass_seconds(1000)
+        told.extend(lab.recorder.names)
+
+    for _ in range(3):
+        in_lab(trouble, store=store, clock=clock)
+    in_lab(recovery, mended, store=store, clock=clock)
+    in_lab(recovery, mended, store=store, clock=clock)
+    assert [name for name in told if name in {"ticket.unavailable", "ticket.recovered"}] == [
+        "ticket.unavailable",
+        "ticket.recovered",
+    ]
