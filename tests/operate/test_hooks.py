@@ -67,6 +67,71 @@ def test_each_kind_of_news_reaches_the_hook_with_what_to_do(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_each_of_the_six_kinds_is_told_once_in_order_and_with_its_facts_over_a_restart_too(tmp_path: Path) -> None:
+    script = tmp_path / "facts.sh"
+    script.write_text('#!/bin/sh\n{ env | grep ^BROKER_ | tr "\\n" "\\037"; echo; } >> "$(dirname "$0")/facts"\n')
+    script.chmod(0o755)
+    closing = '[accounts.home.oauth]\nsliding_window = "11h"\n'  # of the provider: a login is needed every 11 hours
+    with CloudThread() as cloud:
+        text = f'{account(cloud, tmp_path)}{ticket()}[hooks]\ncommand = ["{script}"]\n'
+        with Daemon(tmp_path, text + closing):
+            wait_for_facts(tmp_path, "ticket.unavailable")
+        with Daemon(tmp_path, text + closing) as daemon:
+            daemon.login(cloud)
+            wait_for_facts(tmp_path, "ticket.recovered")
+            daemon.write(text)
+            daemon.client.reload()
+            daemon.client.refresh("home")
+            wait_for_facts(tmp_path, "login.renewed")
+            cloud.script.add("call_in", api_fault("quota"), times=1)
+            with pytest.raises(Problem):
+                daemon.client.refuse("front-door", daemon.client.ticket("front-door").generation)
+            wait_for_facts(tmp_path, "quota.exhausted")
+            cloud.revoke()
+            with pytest.raises(Problem):
+                daemon.client.refresh("home")
+            wait_for_facts(tmp_path, "login.required")
+    told = [each for each in facts(tmp_path) if each["EVENT"] in SIX]
+    assert [(each["EVENT"], each.get("ACCOUNT") or each.get("TICKET")) for each in told] == [
+        ("ticket.unavailable", "front-door"),
+        ("login.ending", "home"),
+        ("ticket.recovered", "front-door"),
+        ("login.renewed", "home"),
+        ("quota.exhausted", "home"),
+        ("login.required", "home"),
+    ]
+    unavailable, ending, _, _, quota, required = told
+    assert unavailable["CODE"] == "login_required"
+    assert ending["THRESHOLD"] == "12h"
+    assert 10 * 3600 < int(ending["LOGIN_LEFT_SECONDS"]) <= 11 * 3600
+    assert 25_000 < int(quota["RETRY_AFTER_SECONDS"]) <= 25_280, "07:01:20, as the cloud said"
+    assert "the grant was revoked" in required["DETAIL"]
+    assert all(each["TEXT"] for each in told)
+
+
+SIX = {"login.required", "login.ending", "login.renewed", "quota.exhausted", "ticket.unavailable", "ticket.recovered"}
+
+
+def facts(directory: Path) -> list[dict[str, str]]:
+    """What each run of the hook was told, in order, without the BROKER_."""
+    file = directory / "facts"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [
+        {name.removeprefix("BROKER_"): value for name, _, value in (fact.partition("=") for fact in line.split("\037"))}
+        for line in lines
+    ]
+
+
+def wait_for_facts(directory: Path, event: str) -> None:
+    """Until the hook was told of an event."""
+    until(
+        lambda: any(each.get("EVENT") == event for each in facts(directory)),
+        seconds=60,
+        what=lambda: f"{event}: {facts(directory)}",
+    )
+
+
+@pytest.mark.slow
 def test_the_last_news_is_told_at_a_stop_and_no_reminder_begins_anew_after_it(tmp_path: Path) -> None:
     news = News(tmp_path)
     hooks = f'[hooks]\ncommand = ["{news.script}"]\n'
