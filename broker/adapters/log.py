@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from broker.ports import Clock
 
+JSON = json.JSONEncoder(ensure_ascii=False)
 LONGEST_FACT = 600
 LONGEST_TRACEBACK = 6000
 SEVERITY: dict[Level, int] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
@@ -62,7 +63,7 @@ class StandardLog:
             return  # a log that cannot be written (full, closed) has nowhere to say so, and must not stop the vending
 
     def _json_line(self, level: Level, event: str, values: Mapping[str, Any]) -> str:
-        return json.dumps({"time": self._time(), "level": level, "event": event, **values}, ensure_ascii=False)
+        return JSON.encode({"time": self._time(), "level": level, "event": event, **values})
 
     def _text_line(self, level: Level, event: str, values: Mapping[str, Any]) -> str:
         words = [f"{name}={_word(value)}" for name, value in values.items()]
@@ -119,7 +120,10 @@ def _plain(name: str, value: object) -> object:
         return value
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(name, item) for item in value]
-    text = " ".join("".join(c if c.isprintable() else " " for c in redacted(str(value))).split())
+    text = redacted(str(value))
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    text = " ".join(text.split())
     longest = LONGEST_TRACEBACK if name == "traceback" else LONGEST_FACT
     return text if len(text) <= longest else f"{text[:longest]}…"
 
