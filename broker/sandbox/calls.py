@@ -33,7 +33,8 @@ class Call:
     """One request; `status` is None while unanswered, 0 where the connection was cut on purpose.
 
     `at_seconds` is Unix time of the cloud's injected clock (without its skew), `monotonic_seconds` for spacing in real
-    time. `parameters` are the names that were sent in query or form, `refresh_token` and `api_token` are fingerprints.
+    time, `answered_seconds` on the same clock just before the last bytes were sent. `parameters` are the names that
+    were sent in query or form, `refresh_token` and `api_token` are fingerprints.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Call:
     path: str
     headers: Mapping[str, str]
     status: int | None = None
+    answered_seconds: float | None = None
     client_id: str | None = None
     grant_type: str | None = None
     parameters: tuple[str, ...] = ()
@@ -107,7 +109,7 @@ class CallLog:
         """Note the status that the call was answered with; 0: the connection was cut. Only the first counts."""
         with self._changed:
             if call.status is None:
-                call.status = status
+                call.status, call.answered_seconds = status, time.monotonic()
             self._changed.notify_all()
 
     def wait(self, endpoint: Endpoint, count: int = 1, *, answered: bool = False, timeout_seconds: float = 10) -> None:

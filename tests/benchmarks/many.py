@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from broker.client import Problem, Unreachable
 from tests.benchmarks.footprint import VERDICT, memory
 from tests.e2e.daemon import ROOT, Daemon
-from tests.e2e.waiting import pause, until
+from tests.e2e.waiting import pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,17 +63,15 @@ class Many(Daemon):
     def __init__(self, directory: Path, tickets: int, life_seconds: int) -> None:
         self.life_seconds = life_seconds
         self.accounts = [f"account-{number:03}" for number in range(-(-tickets // TICKETS_AN_ACCOUNT))]
-        self.figures = directory / "figures.json"
         (directory / "key").touch(mode=0o600)
         (directory / "key").write_text("key")
-        self.held_seconds = 0.0
+        self.held_seconds = self.computing_seconds = 0.0
         super().__init__(directory, _text(directory, self.accounts, tickets), log_level="info")
 
     def start(self) -> Many:
-        command = [sys.executable, "-m", "tests.benchmarks.near_cloud", str(self.config), str(self.figures)]
-        command.append(str(self.life_seconds))
+        command = [sys.executable, "-m", "tests.benchmarks.near_cloud", str(self.config), str(self.life_seconds)]
         with self.errors.open("ab") as errors:
-            self.process = subprocess.Popen(command, env=self.environ, stderr=errors, cwd=ROOT)
+            self.process = subprocess.Popen(command, env=self.environ, stderr=errors, stdout=subprocess.PIPE, cwd=ROOT)
         return self
 
     def _answers(self) -> bool:
@@ -94,12 +92,14 @@ class Many(Daemon):
 
     def tell(self) -> dict[str, Any]:
         """Its own figures by now."""
-        self.figures.unlink(missing_ok=True)
         assert self.process is not None
+        assert self.process.stdout is not None
         self.process.send_signal(signal.SIGUSR1)
-        until(self.figures.exists, seconds=60, what=self.log)
-        seen = dict(json.loads(self.figures.read_text()))
+        line = self.process.stdout.readline()
+        assert line, self.log()
+        seen = dict(json.loads(line))
         self.held_seconds = max(self.held_seconds, seen["longest_seconds"])
+        self.computing_seconds = max(self.computing_seconds, seen["computing_seconds"])
         return seen
 
     def called(self, calls: int, seconds: float) -> None:

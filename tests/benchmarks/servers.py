@@ -10,9 +10,9 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from broker.sandbox import CloudThread, Options, credentials, follow_login
 from tests.e2e.daemon import ROOT, Daemon, account, ticket
+from tests.e2e.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,12 +125,13 @@ def cpu_seconds(pid: int) -> float:
 
 
 def await_socket(path: Path, seconds: float = 15.0) -> None:
-    """Until a server has bound its socket."""
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline, path
-        time.sleep(0.01)  # noqa: TID251
-    time.sleep(0.05)  # noqa: TID251  # bound, and about to listen
+    """Until a server listens on its socket."""
+
+    def listens() -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(os.fspath(path)) == 0
+
+    until(listens, seconds=seconds, what=str(path))
 
 
 @contextmanager
@@ -283,8 +285,6 @@ def everybody(bench: Bench, *, peers: bool = True) -> Iterator[dict[str, Server]
 
 def one_answer(path: Path) -> bytes:
     """What ours answers to the request, so that others can answer the same."""
-    import socket
-
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(os.fspath(path))
         connection.sendall(REQUEST)

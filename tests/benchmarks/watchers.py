@@ -1,7 +1,7 @@
 """A thousand watchers of one ticket: how soon the last is told of a new one, and what others notice of it.
 
 The watchers connect as many users, for one user may have 192 requests under way. The one invariant: the clock of a
-wave starts before the cloud is asked, so that what is told is never too little.
+wave starts when the cloud is about to send the end of its answer, so that what is told is never too little.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from broker.sandbox import CloudThread, Options
 from tests.benchmarks.footprint import memory
 from tests.benchmarks.servers import Bench, Ours, Server
 from tests.e2e.daemon import account, ticket
+from tests.e2e.waiting import pause
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from broker.sandbox import Cloud
 
 WATCH = b"GET /v1/tickets/%s/watch HTTP/1.1\r\nHost: localhost\r\n\r\n"
 FIRST_UID = 20_000
@@ -28,12 +31,12 @@ PER_UID = 100
 LAST_TOLD_MS = 50.0
 QUIET_TIMES = 5.0
 WAVES = 3
+VENDS, VENDS_A_SECOND = 12_000, 4_000.0  # so many that the first, on connections yet unknown, are not the p99
 
 
 class Wave(NamedTuple):
-    """Seconds from the request for a new ticket to its answer, and to the first and the last watcher's line."""
+    """Seconds from the cloud's answer to the first and the last watcher's line."""
 
-    answered: float
     first: float
     last: float
 
@@ -76,21 +79,17 @@ class Watchers:
         self._poll.close()
 
 
-def wave(daemon: Ours, watchers: Watchers, name: str, count: int) -> Wave:
+def wave(daemon: Ours, cloud: Cloud, watchers: Watchers, name: str, count: int) -> Wave:
     """Have the ticket renewed, and hear of it."""
     before = daemon.client.ticket(name).generation
-    answered: list[float] = []
-
-    def renew() -> None:
-        daemon.client.refuse(name, before)
-        answered.append(time.monotonic())
-
-    began = time.monotonic()
-    renewing = threading.Thread(target=renew)
+    renewing = threading.Thread(target=daemon.client.refuse, args=(name, before))
     renewing.start()
     told = watchers.hear(count)
     renewing.join()
-    return Wave(answered[0] - began, told[0] - began, told[-1] - began)
+    answered = cloud.calls.of("call_in")[-1].answered_seconds
+    assert answered is not None
+    assert answered < told[0]
+    return Wave(told[0] - answered, told[-1] - answered)
 
 
 class Row(NamedTuple):
@@ -118,24 +117,24 @@ def measure(folder: Path, counts: tuple[int, ...] = (1, 10, 100, 1000)) -> list[
             daemon.login(cloud)
             for name in ("front-door", *(f"door-{count}" for count in counts)):
                 daemon.client.ticket(name, wait=15)
-            return [_row(bench, daemon, count) for count in counts]
+            return [_row(bench, daemon, cloud, count) for count in counts]
 
 
-def _row(bench: Bench, daemon: Ours, count: int) -> Row:
+def _row(bench: Bench, daemon: Ours, cloud: Cloud, count: int) -> Row:
     assert daemon.process is not None
     server = Server("watched", (daemon.process.pid,), daemon.socket_path)
     watchers = Watchers(daemon.socket_path, f"door-{count}", count)
-    quiet = bench.ask(server, connections=4, requests=3000, rate=1000.0).p99
+    quiet = bench.ask(server, connections=4, requests=VENDS, rate=VENDS_A_SECOND).p99
     held = memory(daemon.process.pid)
     busy: list[float] = []
     vends = threading.Thread(
-        target=lambda: busy.append(bench.ask(server, connections=4, requests=3000, rate=1000.0).p99)
+        target=lambda: busy.append(bench.ask(server, connections=4, requests=VENDS, rate=VENDS_A_SECOND).p99)
     )
     vends.start()
     waves = []
     for _ in range(WAVES):
-        time.sleep(0.7)  # noqa: TID251  # within the three seconds of the vends
-        waves.append(wave(daemon, watchers, f"door-{count}", count))
+        pause(VENDS / VENDS_A_SECOND / (WAVES + 1))  # within the time of the vends
+        waves.append(wave(daemon, cloud, watchers, f"door-{count}", count))
     vends.join()
     watchers.close()
     return Row(count, median(w.first for w in waves), median(w.last for w in waves), held, quiet, busy[0])
@@ -152,9 +151,9 @@ def tell(folder: Path) -> list[str]:
         for row in rows
     ]
     last = rows[-1]
-    told, ratio = 1e3 * (last.last - last.first), last.busy_p99 / last.quiet_p99
+    told, ratio = 1e3 * last.last, last.busy_p99 / last.quiet_p99
     lines += ["", "| with the most watchers | seen | |", "| --- | ---: | --- |"]
-    lines.append(f"| last told ≤ 50 ms after the first | {told:.0f} ms | {verdict(told <= LAST_TOLD_MS)} |")
+    lines.append(f"| last told ≤ 50 ms after the cloud's answer | {told:.0f} ms | {verdict(told <= LAST_TOLD_MS)} |")
     lines.append(f"| p99 of vends ≤ 5 x quiet | {ratio:.1f} | {verdict(ratio <= QUIET_TIMES)} |")
     return lines
 
