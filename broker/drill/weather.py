@@ -1,0 +1,164 @@
+"""The weather of one drill: lets what the script says begin and end, on the cloud, the machine, the disk, the people.
+
+Knows the machine and the callers, no service but through the process. The one invariant: what begins also ends, if it
+lasts, and the process hears of both within 30 s.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from broker.config import SecretReference
+from broker.core.secret import Secret
+from broker.drill.household import ACCOUNT
+from broker.drill.script import KINDS, MINUTE, UPSTREAM_SECONDS
+from broker.drill.ways import CERTIFICATE_SECONDS
+
+if TYPE_CHECKING:
+    from broker.drill.machine import Machine
+    from broker.drill.people import Callers
+    from broker.drill.script import Happening
+
+ERRORS = {"full": errno.ENOSPC, "eio": errno.EIO, "readonly": errno.EROFS}
+
+
+class Weather:
+    """What happens, as it happens."""
+
+    def __init__(self, machine: Machine, callers: Callers) -> None:
+        self._machine = machine
+        self._callers = callers
+        self._clock = machine.clock
+        self._watch = machine.watch
+        self._settings = 0
+        self._unsure_since = 0.0
+
+    def begin(self, happening: Happening) -> None:
+        """It happens now."""
+        if self._machine.asleep and KINDS[happening.kind].process:
+            return  # a machine that sleeps neither crashes nor falls asleep
+        self._watch.note(f"weather: {happening.says()}")
+        self._machine.sky.active.append(happening)
+        begin = getattr(self, f"_begin_{happening.kind}", None)
+        if begin is not None:
+            begin(happening)
+        if happening.lasts_seconds > 0 and happening.kind != "suspend":
+            self._clock.at(happening.ends_seconds, lambda: self._end(happening))
+        else:
+            self._end(happening)
+        self._machine.stir()
+
+    def _end(self, happening: Happening) -> None:
+        if happening not in self._machine.sky.active:
+            return
+        self._machine.sky.active.remove(happening)
+        if happening.lasts_seconds > 0:
+            self._watch.note(f"weather: over: {happening.kind}")
+        end = getattr(self, f"_end_{happening.kind}", None)
+        if end is not None:
+            end(happening)
+        self._machine.stir()
+
+    def _begin_revoked(self, _: Happening) -> None:
+        self._machine.cloud.revoke()
+
+    def _end_quota_gone(self, _: Happening) -> None:
+        self._machine.cloud.counted.clear()  # as it told: the quota is whole again
+
+    def _end_secret_expired(self, _: Happening) -> None:
+        self._renew_settings()
+
+    def _end_key_refused(self, _: Happening) -> None:
+        self._renew_settings()
+
+    def _renew_settings(self) -> None:
+        """The operator puts a new secret into the file and reloads."""
+        self._settings += 1
+        account = self._machine.config.accounts[ACCOUNT]
+        key = SecretReference("env", "KEY", Secret(f"key-{self._settings}"))
+        accounts = {ACCOUNT: replace(account, api=replace(account.api, subscription_key=key))}
+        self._machine.reload(replace(self._machine.config, accounts=accounts))
+
+    def _begin_reload(self, _: Happening) -> None:
+        self._machine.reload(self._machine.config)
+
+    def _begin_suspend(self, happening: Happening) -> None:
+        self._machine.suspend(happening.lasts_seconds)
+
+    def _begin_clock_step(self, happening: Happening) -> None:
+        self._clock.step(float(happening.values["by"]))
+        if abs(self._clock.wall_error_seconds) > CERTIFICATE_SECONDS:
+            self._watch.unsure.append((self._clock.elapsed, happening.ends_seconds + UPSTREAM_SECONDS))
+
+    def _end_clock_step(self, _: Happening) -> None:
+        self._clock.step(-self._clock.wall_error_seconds)
+
+    def _begin_drift(self, happening: Happening) -> None:
+        self._clock.drift_ppm = float(happening.values["ppm"])
+
+    def _end_drift(self, _: Happening) -> None:
+        self._clock.drift_ppm = 0.0
+        self._clock.step(-self._clock.wall_error_seconds)
+
+    def _begin_kill(self, _: Happening) -> None:
+        self._machine.end_process()
+
+    def _end_kill(self, _: Happening) -> None:
+        self._machine.start_process()
+
+    def _begin_crash(self, happening: Happening) -> None:
+        self._machine.disk.crash_after = int(happening.values.get("operations", 0))
+
+    def _begin_power_cut(self, _: Happening) -> None:
+        self._machine.cut_power()
+
+    def _end_power_cut(self, happening: Happening) -> None:
+        clock = self._clock
+        if happening.values.get("rtc", True):
+            self._machine.boot(clock.true_seconds)
+        else:
+            self._machine.boot(0.0)
+            self._watch.excuses.clock = True
+            self._watch.forgive()  # nobody can tell how long it was off: what waited is due
+            self._unsure_since = clock.elapsed
+            clock.at(clock.elapsed + float(happening.values.get("ntp_after", MINUTE)), self._ntp)
+        self._machine.start_process()
+
+    def _ntp(self) -> None:
+        """The time is told by the network."""
+        if self._machine.sky.now("outage") is not None:
+            self._clock.at(self._clock.elapsed + MINUTE, self._ntp)
+            return
+        self._clock.step(-self._clock.wall_error_seconds)
+        self._watch.unsure.append((self._unsure_since, self._clock.elapsed + UPSTREAM_SECONDS))
+        self._machine.stir()
+
+    def _begin_disk(self, happening: Happening) -> None:
+        self._machine.disk.refuses = ERRORS[str(happening.values.get("form", "full"))]
+        self._watch.excuses.disk = True
+
+    def _end_disk(self, _: Happening) -> None:
+        self._machine.disk.refuses = None
+        self._clock.at(self._clock.elapsed + 2 * MINUTE, self._disk_recovered)
+
+    def _disk_recovered(self) -> None:
+        process = self._machine.process
+        if self._machine.asleep or self._watch.excuses.up_since > self._clock.elapsed - MINUTE:
+            self._clock.at(self._clock.elapsed + 2 * MINUTE, self._disk_recovered)
+        elif process is not None and self._machine.disk.refuses is None:
+            account = process.accounts[ACCOUNT]
+            if account.identity.journal.unsaved or account.book.trouble is not None:
+                self._watch.violate("what could not be saved is saved when the disk recovers", ACCOUNT)
+            self._watch.excuses.disk = False
+
+    def _begin_refused(self, _: Happening) -> None:
+        door = self._machine.household.doors[0]
+        if not door.single_use:
+            self._watch.release_promise(door.name)
+            self._callers.call(door, refused=True)
+
+    def _begin_burst(self, happening: Happening) -> None:
+        for _ in range(int(happening.values.get("callers", 8))):
+            self._callers.call(self._machine.household.doors[-1])
