@@ -74,6 +74,14 @@ class Many(Daemon):
             self.process = subprocess.Popen(command, env=self.environ, stderr=errors, stdout=subprocess.PIPE, cwd=ROOT)
         return self
 
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        try:
+            return super().stop(number)
+        finally:
+            self.process.stdout.close()
+
     def _answers(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log()
