@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_WAIT_SECONDS = 300
 MAX_NUMBER_LENGTH = 9
-OUR_HOSTS = frozenset({"localhost", "eliot-broker"})
+OUR_HOSTS = frozenset({"localhost", "eliot-broker", "localhost:80", "eliot-broker:80"})  # 80 goes without saying
 JSON_TYPE = "application/json"
 BARE_TYPES = {"application/jwt": "application/jwt", "text/plain": "text/plain; charset=utf-8"}
 ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"')
@@ -35,17 +35,21 @@ class VendQuery:
 NO_QUERY = VendQuery()
 
 
-def check_origin(hosts: Sequence[str], *, has_origin: bool) -> None:
-    """Refuse what a browser was talked into sending. Raises: BadRequest, RequestRefused (403)."""
+def check_origin(hosts: Sequence[str], *, target: str, has_origin: bool) -> None:
+    """Refuse what a browser was talked into sending; a whole URL as `target` names its server, too (RFC 9112, 3.2.2).
+
+    Raises: BadRequest, RequestRefused (403).
+    """
     if has_origin:
         raise RequestRefused(
             "requests with an Origin header come from a web page and are refused", status=403, code=Code.NOT_ALLOWED
         )
     if len(hosts) != 1:
         raise BadRequest("the request needs exactly one Host header", hint="send Host: localhost")
-    if hosts[0].lower() not in OUR_HOSTS:
+    authority = "" if target.startswith("/") else target.partition("://")[2].partition("/")[0]
+    if hosts[0].lower() not in OUR_HOSTS or (authority and authority.lower() not in OUR_HOSTS):
         raise RequestRefused(
-            "the Host header names another server; refused",
+            "the request names another server; refused",
             status=403,
             code=Code.NOT_ALLOWED,
             hint="use http://localhost/ or http://eliot-broker/ in the URL",

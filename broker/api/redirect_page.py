@@ -120,7 +120,7 @@ class RedirectListener:
         assert self._pages is not None
         if len(self._pages.connections) >= MAX_CONNECTIONS and not self._drop_one(self._pages):
             return _Closed()
-        return QuietConnection(
+        return PageConnection(
             self._pages,
             self._on_bug,
             loop=asyncio.get_running_loop(),
@@ -152,8 +152,9 @@ class RedirectListener:
         hosts = request.headers.getall("Host", ())
         if len(hosts) != 1 or hosts[0].lower() not in ours or "Origin" in request.headers:
             return page(403, "Refused", "This address takes the redirect of a login and nothing else.")
-        begins = request.rel_url.raw_path in self.begins
-        if not begins and request.rel_url.raw_path not in self._paths:
+        path = request.rel_url.raw_path if request.raw_path.startswith("/") else ""  # not of http://evil.example/path
+        begins = path in self.begins
+        if not begins and path not in self._paths:
             return page(404, "Nothing here", "This address takes the redirect of a login and nothing else.")
         if request.method != "GET":
             response = page(405, "Refused", "A redirect is a GET request.")
@@ -196,6 +197,26 @@ class RedirectListener:
             return account
         finally:
             del self._logins[url.digest]
+
+
+class PageConnection(QuietConnection):
+    """A connection whose errors are pages, too, with the headers of all pages."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """A page in place of the problem."""
+        status = super().handle_error(request, status, exc, message).status
+        text = "The broker made a mistake of its own." if status >= 500 else "That is no request of a browser."  # noqa: PLR2004
+        response = page(status, "Refused", text)
+        response.force_close()
+        return response
 
 
 def bind_loopback(host: str, port: int) -> list[socket.socket]:

@@ -183,7 +183,7 @@ class Dispatcher:
         if wait or connection.share.in_flight > limits.requests_in_flight_per_uid:
             raise too_many_requests(wait)
         headers = request.headers
-        check_origin(headers.getall("Host", ()), has_origin="Origin" in headers)
+        check_origin(headers.getall("Host", ()), target=request.raw_path, has_origin="Origin" in headers)
         check_length(request.content_length, limits)
 
     def _check_leave(self, policy: AccessPolicy, action: Action, name: str, peer: Peer) -> None:

@@ -38,7 +38,7 @@ async def test_what_a_web_page_could_send_is_refused(broker: Broker, headers: by
     assert broker.backend.asked == []
 
 
-@pytest.mark.parametrize("host", [b"localhost", b"eliot-broker", b"LOCALHOST"])
+@pytest.mark.parametrize("host", [b"localhost", b"eliot-broker", b"LOCALHOST", b"localhost:80", b"eliot-broker:80"])
 async def test_our_own_names_are_served(broker: Broker, host: bytes) -> None:
     answer = await broker.raw(b"GET /healthz HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -93,9 +93,24 @@ async def test_odd_but_whole_requests_get_an_answer(broker: Broker, request_byte
     assert answer.split(b" ")[1] in {b"200", b"400", b"404", b"405"}
 
 
-async def test_an_absolute_target_is_served_like_its_path(broker: Broker) -> None:
-    answer = await broker.raw(b"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 200 ")
+@pytest.mark.parametrize(
+    ("where", "status"),
+    [
+        (b"http://localhost", b"200"),
+        (b"http://localhost:80", b"200"),
+        (b"http://LOCALHOST", b"200"),
+        (b"http://evil.example", b"403"),
+        (b"http://localhost.evil.example", b"403"),
+        (b"http://localhost:8080", b"403"),
+        (b"http://localhost@evil.example", b"403"),
+    ],
+)
+async def test_an_absolute_target_is_served_like_its_path_where_it_names_us(
+    broker: Broker, where: bytes, status: bytes
+) -> None:
+    target = b"GET " + where + b"/healthz HTTP/1.1\r\n"
+    answer = await broker.raw(target + b"Host: localhost\r\nConnection: close\r\n\r\n")
+    assert answer.split(b" ")[1] == status
 
 
 async def test_a_client_that_only_closed_its_sending_side_still_gets_its_answer(broker: Broker) -> None:
