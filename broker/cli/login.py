@@ -53,7 +53,6 @@ class Login:
         self._interactive = terminal.stdin.isatty()
         self._input = PastedLines(terminal)
         self._countdown = Countdown(terminal)
-        self._seen_pending = False
 
     def wait(self) -> Document:
         """The account's row once logged in. Raises: Failure, Problem, Unreachable."""
@@ -90,10 +89,9 @@ class Login:
         row = self._client.account(self._name)
         login = row.get("login") or {}
         pending = bool(login.get("pending")) or row.get("state") == "login_pending"
-        self._seen_pending = self._seen_pending or pending
         if row.get("state") == "logged_in" and row.get("login_id") not in {None, self._before}:
             return row
-        if self._seen_pending and not pending:
+        if not pending:  # it was when it began; a refusal may have come before the first look
             raise self._ended(login)
         if self._left() <= 0:
             raise Failure("the login was not completed in time", exit_codes.LOGIN_REQUIRED, hint="begin it again")

@@ -122,7 +122,8 @@ def request_parts(data: bytes) -> None:
             part(text)
         except BrokerError as error:
             assert SECRET not in str(error)
-    check_origin([text], has_origin=False)
+    check_origin([text], target="/", has_origin=False)
+    check_origin(["localhost"], target=text, has_origin=False)
 
 
 def peer_policy(data: bytes) -> None:
