@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from broker.core.words import duration
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -26,7 +28,7 @@ SENTENCES: dict[str, str] = {
     "ticket.unavailable": "there is no valid ticket {ticket} ({code}); see: eliot-broker why {ticket}",
     "ticket.recovered": "ticket {ticket} can be had again",
     "publish.failed": "ticket {ticket} could not be published: {detail}",
-    "quota.exhausted": "the call quota of {account} is used up; no call for {retry_after_seconds} s",
+    "quota.exhausted": "the call quota of {account} is used up; no call for {retry_after}",
     "quota.replenished": "the call quota of {account} is replenished",
     "quota.reserve_reached": "only the reserve of {account}'s call quota is left",
     "clock.stepped": "the clock was set by {step_seconds} s",
@@ -34,7 +36,7 @@ SENTENCES: dict[str, str] = {
     "clock.unsynchronized": "no clock can be believed; is NTP running?",
     "clock.synchronized": "the clock can be believed again",
     "problem.found": "{subject}: {detail}. {hint}",
-    "problem.standing": "still so after {elapsed_seconds} s: {detail}. {hint}",
+    "problem.standing": "still so after {elapsed}: {detail}. {hint}",
 }
 
 
@@ -46,4 +48,6 @@ class _Known(dict[str, object]):
 def sentence(event: str, facts: Mapping[str, object]) -> str:
     """The event as one sentence; an event without one is told by its name."""
     known = _Known({name: value for name, value in facts.items() if value is not None})
+    for name in ("elapsed", "retry_after"):
+        known[name] = duration(facts.get(f"{name}_seconds"))
     return SENTENCES.get(event, event).format_map(known).replace("\n", " ").removesuffix(" ?")

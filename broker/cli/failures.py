@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from broker.client.problems import Problem
 
+LONGEST_WAIT_SECONDS = 300  # what --wait may be told
 HINTS = {
     "not_allowed": "run it as the broker's user or an admin, or have `allow` name this user",
     "config_error": "see what is wrong: eliot-broker config check",
@@ -34,12 +35,14 @@ class Failure(Exception):
         self.details = tuple(details)
 
     @classmethod
-    def from_problem(cls, problem: Problem) -> Failure:
-        """What the broker said, with a hint where it gave none."""
+    def from_problem(cls, problem: Problem, *, may_wait: bool = False) -> Failure:
+        """What the broker said, with a hint where it gave none; `may_wait`: the command has a --wait to offer."""
         problems = problem.document.get("problems")
         told = [str(each) for each in problems] if isinstance(problems, list) else []
         details = [each for each in told if each not in problem.detail]
-        return cls(problem.detail, exit_codes.of_code(problem.code), hint=_hint(problem), details=details)
+        return cls(
+            problem.detail, exit_codes.of_code(problem.code), hint=_hint(problem, may_wait=may_wait), details=details
+        )
 
 
 class UsageError(Failure):
@@ -49,20 +52,18 @@ class UsageError(Failure):
         super().__init__(message, exit_codes.USAGE, hint=hint)
 
 
-def _hint(problem: Problem) -> str | None:
-    if problem.hint:
-        waits = problem.remedy == "retry" and problem.retry_after
-        return f"{problem.hint}; {_again(problem.retry_after)}" if waits else problem.hint
-    if problem.code in HINTS:
-        return HINTS[problem.code]
-    if problem.remedy == "login":
+def _hint(problem: Problem, *, may_wait: bool) -> str | None:
+    known = problem.hint or HINTS.get(problem.code)
+    if problem.remedy == "retry" and problem.retry_after:
+        again = _again(problem.retry_after, may_wait=may_wait)
+        return f"{known}; {again}" if known else again
+    if not known and problem.remedy == "login":
         return f"log in: eliot-broker login {problem.document.get('account') or 'ACCOUNT'}"
-    if problem.retry_after:
-        return f"{_again(problem.retry_after)}; ask then, or use --wait"
-    return None
+    return known
 
 
-def _again(seconds: int | None) -> str:
-    from broker.cli.durations import duration
+def _again(seconds: int, *, may_wait: bool) -> str:
+    from broker.core.words import duration
 
-    return f"the broker tries again by itself in {duration(seconds)}"
+    said = f"try again in {duration(seconds)}"
+    return f"{said}, or let --wait do it" if may_wait and seconds <= LONGEST_WAIT_SECONDS else said

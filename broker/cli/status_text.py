@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from time import gmtime, strftime
 
-from broker.cli.durations import duration
+from broker.core.words import duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ def problem_lines(row: Row) -> list[str]:
 def account_lines(row: Row) -> list[str]:
     """An account: who, until when, when it is refreshed, its quota."""
     who = row.get("display_name") or row.get("subject")
-    lines = [f"{row.get('name', '?')}: {row.get('state', '?')}{f' as {who}' if who else ''}"]
+    state = row.get("state", "?")
+    whose = f" as {who}" if state == "logged_in" else f" ({who})"
+    lines = [f"{row.get('name', '?')}: {state}{whose if who else ''}"]
     left = (row.get("runway") or {}).get("login")
     if row.get("login_expires_at") is not None and left != 0:
         lines.append(f"  login until {_date(row['login_expires_at'])} ({duration(left)})")

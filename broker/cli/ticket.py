@@ -60,7 +60,7 @@ def _ask(args: argparse.Namespace, terminal: Terminal, request: Request) -> Repl
             operations.read_document(reply)
         return reply  # noqa: TRY300
     except Problem as problem:
-        failure = Failure.from_problem(problem)
+        failure = Failure.from_problem(problem, may_wait=not args.wait)
         waited = args.wait and terminal.monotonic() - began >= args.wait
         if waited and problem.remedy == "retry" and failure.exit_code == exit_codes.UNAVAILABLE:
             failure.exit_code = exit_codes.WAIT_RAN_OUT

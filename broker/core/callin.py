@@ -36,6 +36,8 @@ QUOTA_WAIT_SECONDS = 3600.0
 """Where a quota answer does not say when: what the vendor's own firmware waits."""
 LONGEST_QUOTA_SECONDS = 7 * 86_400.0
 RATE_WAIT_SECONDS = 60.0
+FEWER_CALLS = 'keep fewer tickets warm, set warm = "adaptive", or get a larger subscription'
+IN_THE_WAY = "a captive portal, a proxy or a firewall may stand in the way, or base_url is wrong"
 JWT_PARTS = 3
 """Header, claims, signature (RFC 7519 section 3)."""
 
@@ -121,8 +123,7 @@ def _misdirected(answer: HttpAnswer) -> UpstreamError:
     if not (answer.is_html or answer.is_redirect):
         return _rejected(answer, "check plant_id, device_id and the api section of this account")
     shape = "a redirect, which is not followed" if answer.is_redirect else "a web page"
-    hint = "a captive portal, a proxy or a firewall may stand in the way, or base_url is wrong"
-    return _invalid(answer, f"{SERVICE} answered {answer.status} with {shape}", hint=hint)
+    return _invalid(answer, f"{SERVICE} answered {answer.status} with {shape}", hint=IN_THE_WAY)
 
 
 def _out_of_reach(answer: HttpAnswer) -> UpstreamError:
@@ -171,7 +172,8 @@ def _unauthorized(answer: HttpAnswer) -> UpstreamRejected:
         f"{SERVICE} refused the token, or this plant or device",
         service=SERVICE,
         status=answer.status,
-        hint="if it stays: check plant_id and device_id, and try `eliot-broker probe` for api.token and api.scheme",
+        hint="if it stays: check plant_id, device_id and who is logged in (eliot-broker status); for api.token and "
+        "api.scheme run: eliot-broker probe NAME",
     )
 
 
@@ -188,7 +190,7 @@ def _forbidden(answer: HttpAnswer) -> UpstreamError:
         service=SERVICE,
         status=answer.status,
         retry_after_seconds=QUOTA_WAIT_SECONDS if seconds is None else seconds,
-        hint='fewer tickets kept warm, warm = "adaptive", or a larger subscription need fewer calls',
+        hint=FEWER_CALLS,
     )
 
 
@@ -286,7 +288,9 @@ def _usable(ticket: object) -> str | None:
 
 
 def _no_ticket(answer: HttpAnswer, what: str) -> InvalidResponse:
-    hint = "set api.ticket_pointer if the answer has changed its shape" if answer.json_object() is not None else None
+    hint = IN_THE_WAY if answer.is_html else None
+    if answer.json_object() is not None:
+        hint = "set api.ticket_pointer if the answer has changed its shape"
     return _invalid(answer, f"{SERVICE} answered {answer.status} with {what}", hint=hint)
 
 

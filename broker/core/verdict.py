@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 GRANT_ERRORS = {
-    "invalid_grant": "the grant is expired, revoked or was never good",
+    "invalid_grant": "the login is expired, revoked or was never good here",
     "interaction_required": "the provider wants to see the person again",
     "login_required": "the provider wants to see the person again",
     "consent_required": "the provider wants the person's consent again",
@@ -44,11 +44,11 @@ OPERATOR_ERRORS = {
 TEMPORARY_ERRORS = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
 
 GRANT_CODES = {
-    90080: "the grant has expired",
-    90129: "the grant was revoked",
+    90080: "the login has expired",
+    90129: "the login was revoked",
     90128: "the account no longer exists",
-    90088: "the grant was made for another application or policy",
-    90087: "the grant was not made for this endpoint",
+    90088: "the login was made for another application or policy",
+    90087: "the login was not made for this endpoint",
 }
 OPERATOR_CODES = {
     90081: "the client secret is wrong or has expired: renew it on the developer portal, store the new one where "

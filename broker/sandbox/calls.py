@@ -34,7 +34,8 @@ class Call:
 
     `at_seconds` is Unix time of the cloud's injected clock (without its skew), `monotonic_seconds` for spacing in real
     time, `answered_seconds` on the same clock just before the last bytes were sent. `parameters` are the names that
-    were sent in query or form, `refresh_token` and `api_token` are fingerprints.
+    were sent in query or form, `refresh_token` and `api_token` are fingerprints, `person` is the
+    `sub` of the token that came.
     """
 
     number: int
@@ -52,6 +53,7 @@ class Call:
     refresh_token: str | None = None
     new_refresh_token: str | None = None
     api_token: str | None = None
+    person: str | None = None
     plant_id: str | None = None
     device_id: str | None = None
     error: str | None = None

@@ -17,11 +17,11 @@ from aiohttp import web
 
 from broker.sandbox import credentials
 from broker.sandbox.certificates import LOOPBACK_NAMES, CertificateAuthority
+from broker.sandbox.changes import apply_change
 from broker.sandbox.control import add_control
 from broker.sandbox.grants import Grants
 from broker.sandbox.options import Options
 from broker.sandbox.routes import add_routes
-from broker.sandbox.scenarios import Scenario, apply_change
 from broker.sandbox.state import CloudState
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from broker.sandbox.calls import CallLog
+    from broker.sandbox.scenarios import Scenario
     from broker.sandbox.weather import Script
 
 WALL_CLOCK = time.time  # noqa: TID251 -- the cloud is the world outside: its clock is the real one

@@ -5,6 +5,7 @@ and nothing that Python could not.
 
     POST /__sandbox/options    {"id_token_seconds": 60}
     POST /__sandbox/faults     {"endpoint": "call_in", "error": "quota", "times": 3}   (or "fault": {"status": 502})
+    POST /__sandbox/applications {"secret_expires_at": 0}
     POST /__sandbox/clear      {}
     POST /__sandbox/release    {}
     POST /__sandbox/keys       {"keep_old": false}
@@ -22,10 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from broker.sandbox.calls import ENDPOINTS
+from broker.sandbox.changes import apply_change
 from broker.sandbox.delivery import json_answer
-from broker.sandbox.scenarios import SCENARIOS, apply_change, named_fault
-from broker.sandbox.weather import Fault
+from broker.sandbox.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from broker.sandbox.cloud import Cloud
@@ -66,10 +66,5 @@ async def _document(request: web.Request) -> dict[str, Any]:
 def _change(cloud: Cloud, action: str, document: dict[str, Any]) -> None:
     if action == "scenario":
         cloud.play(SCENARIOS[document["name"]])
-    elif action == "faults":
-        if document["endpoint"] not in ENDPOINTS:
-            raise ValueError(f"no endpoint {document['endpoint']}")
-        fault = named_fault(document["error"]) if "error" in document else Fault(**document["fault"])
-        cloud.script.add(document["endpoint"], fault, times=document.get("times", 1))
     else:
         apply_change(cloud, action, document)

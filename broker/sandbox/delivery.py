@@ -7,9 +7,11 @@ was cut.
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import struct
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -70,6 +72,8 @@ async def _answer(
             await answer(request, call)
         kind = "text/html" if _encoded(fault.body).lstrip().startswith(b"<") else "application/json"
         response = web.Response(status=fault.status, body=_encoded(fault.body), content_type=kind, charset="utf-8")
+    if state.options.telltale and response.status >= HTTPStatus.BAD_REQUEST:
+        response = await _telling(request, response)
     response.headers.update(fault.headers)
     await state.script.reach("after_commit", call, fault)
     return await _send(state, request, call, fault, response)
@@ -94,6 +98,15 @@ async def _send(
     await stream.write_eof()
     await state.script.reach("after_answer", call, fault)
     return stream
+
+
+async def _telling(request: web.Request, response: web.Response) -> web.Response:
+    """The same error, its text led by the secrets that came with the request."""
+    document = json.loads(response.text or "{}")
+    names = ("Authorization", "Ocp-Apim-Subscription-Key")
+    sent = " ".join([*(request.headers.get(name, "") for name in names), await request.text()]).strip()
+    told = {name: f"{sent}: {document[name]}" for name in ("message", "error_description") if name in document}
+    return json_answer({**document, **told}, response.status)
 
 
 def _encoded(body: str | bytes) -> bytes:

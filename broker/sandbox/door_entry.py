@@ -29,7 +29,9 @@ async def call_in(state: CloudState, request: web.Request, call: Call) -> web.Re
     refused = _refusal(state, request, call)
     if refused is not None:
         return refused
-    if device_id not in state.options.homes.get(plant_id, ()):
+    owner = state.options.home_owner
+    stranger = owner is not None and call.person != state.options.people[owner].sub
+    if stranger or device_id not in state.options.homes.get(plant_id, ()):
         return api_error("unauthorized" if state.options.unknown_home_status == 401 else "not_found")  # noqa: PLR2004
     if not state.options.gateway_online:
         return api_error("not_found")
@@ -85,6 +87,7 @@ def _may_call(state: CloudState, request: web.Request, call: Call) -> bool:
     claims = state.keys.verified(token)
     if claims is None or scheme != options.api_scheme:
         return False
+    call.person = str(claims.get("sub"))
     kind = "access_token" if "scp" in claims else "id_token"
     audience = claims.get("aud")
     known = isinstance(audience, str) and audience in options.applications

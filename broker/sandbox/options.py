@@ -68,6 +68,11 @@ class Options:
         default_factory=lambda: {credentials.PLANT_ID: [credentials.DEVICE_ID, credentials.OTHER_DEVICE_ID]}
     )
 
+    home_owner: str | None = None  # whose tokens may ask for tickets; None: anybody's
+
+    # every error text ends in what was sent, secrets and all
+    telltale: bool = False
+
     # the certificate it starts with (read once, at the start)
     certificate: Literal["good", "expired", "wrong_name"] = "good"
 

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     """Run until interrupted, or with `args.once` until one ticket was vended; the exit code."""
     scenario = args.scenario or "normal"
     if scenario not in SCENARIOS:
-        _say(f"error: no scenario {scenario}; there are: {', '.join(SCENARIOS)}")
+        _say("\n".join([f"error: no scenario {scenario}; there are:", *_listed()]))
         return 2
     with tempfile.TemporaryDirectory(prefix="eliot-sandbox-") as name, CloudThread(Options()) as cloud:
         directory = Path(name)
@@ -81,6 +81,11 @@ def run(args: argparse.Namespace) -> int:
         visitor.over.set()
         visitor.join()
         return visitor.code if args.once and code == 0 else code
+
+
+def _listed() -> list[str]:
+    """Every scenario in a line."""
+    return [f"  {name:<16} {each.plays}" for name, each in SCENARIOS.items()]
 
 
 def write_configuration(directory: Path, cloud: Cloud, *, provider: str, lively: bool) -> Path:

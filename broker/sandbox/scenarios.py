@@ -1,7 +1,7 @@
 """Scenarios: the weather that `eliot-broker sandbox --scenario NAME` plays, as data.
 
-Knows the cloud's controls, no HTTP. The one invariant: a scenario is nothing but changes at times after its start
-(seconds), each of which a test could make by hand.
+Knows the names of changes, not how they are made. The one invariant: a scenario is nothing but changes at times after
+its start (seconds), each of which a test or a shell could make by hand.
 """
 
 from __future__ import annotations
@@ -9,15 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from broker.sandbox.api_errors import API_ERRORS, CAPTIVE_PORTAL, api_fault
-from broker.sandbox.calls import ENDPOINTS
-from broker.sandbox.oauth_errors import token_fault
-from broker.sandbox.weather import Fault
+from broker.sandbox import credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from broker.sandbox.cloud import Cloud
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +34,15 @@ class Scenario:
 
 
 _SHORT = Step(0, "options", {"id_token_seconds": 60, "access_token_seconds": 60, "ticket_seconds": 20})
+
+
+def _faults(
+    at_seconds: float, endpoint: str, *, error: str | None = None, times: int | None = None, **fault: Any
+) -> Step:
+    """Faults at one endpoint: an error by its name, or the fields of a Fault; times None: until cleared."""
+    what = {"error": error} if error else {"fault": fault}
+    return Step(at_seconds, "faults", {"endpoint": endpoint, "times": times, **what})
+
 
 _ALL = (
     Scenario("normal", "everything works: id tokens of an hour, tickets of five minutes"),
@@ -92,33 +96,60 @@ _ALL = (
         "between 15 s and 60 s a hotel's Wi-Fi page answers everything with status 200",
         (_SHORT, Step(15, "weather", {"error": "captive_portal"}), Step(60, "clear")),
     ),
+    Scenario(
+        "rate-limit",
+        "between 15 s and 75 s every call is one too many: 429",
+        (_SHORT, _faults(15, "call_in", error="rate_limit"), Step(75, "clear")),
+    ),
+    Scenario(
+        "refused",
+        "after 15 s every call is refused: 401, as for a wrong plant, device or token",
+        (_SHORT, _faults(15, "call_in", error="unauthorized")),
+    ),
+    Scenario(
+        "reply-url",
+        "after 15 s the registered reply URL ends in a slash and ours does not: no login is let through",
+        (_SHORT, Step(15, "applications", {"redirect_uris": [f"{credentials.REDIRECT_URI}/"]})),
+    ),
+    Scenario(
+        "expired-code",
+        "after 15 s the code of every login is too old by the time that it is used",
+        (_SHORT, Step(15, "options", {"code_seconds": 0})),
+    ),
+    Scenario(
+        "secret-expired",
+        "after 15 s the application's client secret has expired",
+        (_SHORT, Step(15, "applications", {"secret_expires_at": 0.0})),
+    ),
+    Scenario(
+        "changed-answers",
+        "after 15 s the ticket stands elsewhere in the answer, and a refresh brings no id token",
+        (_SHORT, Step(15, "options", {"call_in_shape": "wrapped", "token_answer_fields": {"id_token": None}})),
+    ),
+    Scenario(
+        "wrong-account",
+        "after 15 s the browser logs in another person by itself, whose home it is not",
+        (_SHORT, Step(15, "options", {"stale_session_user": credentials.OTHER_USER, "home_owner": credentials.USER})),
+    ),
+    Scenario(
+        "lost-answer",
+        "after 15 s an answer with a new refresh token is lost on its way, and the old one is good no longer",
+        (_SHORT, Step(15, "options", {"rotation": "strict"}), _faults(15, "token", times=1, reset="after_commit")),
+    ),
+    Scenario(
+        "telltale",
+        "after 15 s all is refused, and the error texts repeat the tokens and keys that were sent",
+        (
+            _SHORT,
+            Step(15, "options", {"telltale": True}),
+            _faults(15, "call_in", error="forbidden"),
+            _faults(15, "token", error="AADB2C90018"),
+        ),
+    ),
+    Scenario(
+        "hanging",
+        "between 15 s and 90 s requests are taken and never answered",
+        (_SHORT, Step(15, "weather", {"fault": {"hang": "before_commit"}}), Step(90, "clear"), Step(90, "release")),
+    ),
 )
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
-
-
-def named_fault(name: str) -> Fault:
-    """The fault of an API error's name, of a code `AADB2C…`, or `captive_portal`. Raises: KeyError."""
-    if name == "captive_portal":
-        return CAPTIVE_PORTAL
-    return api_fault(name) if name in API_ERRORS else token_fault(name)
-
-
-def apply_change(cloud: Cloud, action: str, values: Mapping[str, Any]) -> None:
-    """Do one step's action on `cloud`. Raises: KeyError, AttributeError, TypeError for what does not exist."""
-    if action == "options":
-        sets = {name: set(value) if name == "subscription_keys" else value for name, value in values.items()}
-        cloud.options.change(**sets)
-    elif action == "weather":
-        fault = named_fault(values["error"]) if "error" in values else Fault(**values["fault"])
-        for endpoint in ENDPOINTS:
-            cloud.script.add(endpoint, fault, times=None)
-    else:
-        actions = {
-            "clear": cloud.script.clear,
-            "release": cloud.script.release,
-            "keys": cloud.rotate_keys,
-            "revoke": cloud.revoke,
-            "expire": cloud.expire_logins,
-            "quota": cloud.exhaust_quota,
-        }
-        actions[action](**values)

@@ -70,7 +70,9 @@ def _check_secret(application: Application, secret: str | None, now: float) -> N
             raise OAuthRefused("90084")
     elif not secret:
         raise OAuthRefused("90079")
-    elif secret != application.secret or now >= (application.secret_expires_at or float("inf")):
+    elif secret != application.secret or (
+        application.secret_expires_at is not None and now >= application.secret_expires_at
+    ):
         raise OAuthRefused("90081")
 
 

@@ -10,9 +10,10 @@ import math
 from typing import TYPE_CHECKING
 
 from broker.core import quota
+from broker.core.callin import FEWER_CALLS
 from broker.core.failure import after
 from broker.core.quota import QuotaRule
-from broker.core.words import counted
+from broker.core.words import counted, duration
 from broker.errors import (
     BrokerError,
     GatewayOffline,
@@ -119,10 +120,10 @@ class Calls:
         if seconds <= 0:
             return None
         return QuotaExhausted(
-            f"account {self._name}: {self._used_words(now)}; no call for {seconds:.0f} s",
+            f"account {self._name}: {self._used_words(now)}; no call for {duration(seconds)}",
             service="call-in",
             retry_after_seconds=seconds,
-            hint='fewer tickets kept warm, warm = "adaptive", or a larger subscription need fewer calls',
+            hint=FEWER_CALLS,
         )
 
     def _used_words(self, now: Instant) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SERVICE = "token endpoint"
 OLD_COPY_SECONDS = 3600.0  # a state that was that old at the start may be a restored backup
+NO_ID_TOKEN = "if it stays: see that scopes holds openid, else report it: eliot-broker bugreport"
 UNTOLD_ACCESS_SECONDS = 300.0  # an access token whose answer tells no life at all
 
 
@@ -74,11 +75,11 @@ class Exchange:
     def _new_session(self, tokens: TokenSet, claims: IdClaims | None) -> Session:
         name, present = self._config.name, self._journal.session
         if claims is None:
-            raise InvalidResponse("login: the answer holds no id token", service=SERVICE)
+            raise InvalidResponse("login: the answer holds no id token", service=SERVICE, hint=NO_ID_TOKEN)
         binding = binding_of(self._config)
         if present is not None and present.binding == binding and present.subject != claims.subject:
             who = present.display_name or present.subject
-            hint = f'log in as {who} (prompt = "login" defeats an old browser session), or log out {name} first'
+            hint = f'log in as {who} (prompt = "login" defeats an old browser session), or first: eliot-broker logout {name}'
             raise LoginRejected(f"account {name}: another person logged in than before", hint=hint)
         self._timekeeper.hear(tokens.server_seconds)
         now = self._timekeeper.now()
@@ -204,7 +205,7 @@ class Exchange:
             if tokens.access_token is None:
                 raise InvalidResponse(f"account {name}: the refresh brought no access token", service=SERVICE)
         elif claims is None:
-            raise InvalidResponse(f"account {name}: the refresh brought no id token", service=SERVICE)
+            raise InvalidResponse(f"account {name}: the refresh brought no id token", service=SERVICE, hint=NO_ID_TOKEN)
         if claims is not None and claims.subject != session.subject:
             raise InvalidResponse(f"account {name}: the id token is another person's", service=SERVICE)
         return claims

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from broker.cli.commands import COMMANDS
-from broker.cli.durations import duration
+from broker.core.words import duration
 from tests.cli.status_document import BARE, STATUS
 from tests.client.documents import ticket
 from tests.client.fake_daemon import chunked

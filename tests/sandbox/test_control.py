@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.sandbox import SCENARIOS, Cloud, credentials
-from broker.sandbox.scenarios import Scenario, Step, apply_change
+from broker.sandbox.changes import apply_change
+from broker.sandbox.scenarios import Scenario, Step
 
 if TYPE_CHECKING:
     from tests.sandbox.conftest import Visitor
@@ -40,6 +41,7 @@ async def test_another_process_can_revoke_expire_rotate_and_exhaust(cloud: Cloud
     ("action", "document"),
     [
         ("options", {"no_such": 1}),
+        ("applications", {"no_such": 1}),
         ("faults", {"endpoint": "nowhere", "error": "quota"}),
         ("faults", {"endpoint": "token", "error": "nothing"}),
         ("scenario", {"name": "sunshine"}),
