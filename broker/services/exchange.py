@@ -79,7 +79,10 @@ class Exchange:
         binding = binding_of(self._config)
         if present is not None and present.binding == binding and present.subject != claims.subject:
             who = present.display_name or present.subject
-            hint = f'log in as {who} (prompt = "login" defeats an old browser session), or first: eliot-broker logout {name}'
+            hint = (
+                f'log in as {who} (prompt = "login" defeats an old browser session), '
+                f"or first run: eliot-broker logout {name}"
+            )
             raise LoginRejected(f"account {name}: another person logged in than before", hint=hint)
         self._timekeeper.hear(tokens.server_seconds)
         now = self._timekeeper.now()
