@@ -75,6 +75,7 @@ class RedirectListener:
         self._shelter = Shelter(self._on_bug)
         self._logins: dict[str, asyncio.Task[str]] = {}
         self._accepted: set[str] = set()
+        self._completing: set[object] = set()  # connections whose login is at the provider
         self._servers: list[asyncio.Server] = []
         self._pages: web.Server | None = None
 
@@ -129,14 +130,19 @@ class RedirectListener:
             lingering_time=0,
         )
 
-    @staticmethod
-    def _drop_one(pages: web.Server) -> bool:
-        """Close the oldest connection that asks for nothing: whoever holds many must not keep the browser out."""
-        for connection in pages.connections:
-            if isinstance(connection, QuietConnection) and not connection.busy:
-                connection.force_close()
-                return True
-        return False
+    def _drop_one(self, pages: web.Server) -> bool:
+        """Close the oldest that asks for nothing, else the oldest that completes no login: the browser gets in."""
+        others = [
+            connection
+            for connection in pages.connections
+            if isinstance(connection, QuietConnection)
+            and connection.transport is not None  # closed, and gone in the loop's next turn
+            and connection not in self._completing
+        ]
+        oldest = min(others, key=lambda connection: connection.busy, default=None)
+        if oldest is not None:
+            oldest.force_close()
+        return oldest is not None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         refusal = self._refusal(request)
@@ -180,6 +186,7 @@ class RedirectListener:
         login = self._logins.get(url.digest)
         if login is None:
             login = self._logins[url.digest] = self._shelter.start(self._complete(url))
+        self._completing.add(request.protocol)
         try:
             account = await asyncio.shield(login)
         except BrokerError as error:
@@ -187,6 +194,8 @@ class RedirectListener:
         except Exception as bug:  # noqa: BLE001  # told by the callback; the person gets a page
             self._on_bug(bug)
             return page(500, "The login failed", "The broker made a mistake of its own.", WHAT_NEXT[Remedy.NONE])
+        finally:
+            self._completing.discard(request.protocol)
         return page(200, "Logged in", f"Account {account} is logged in. You may close this page.")
 
     async def _complete(self, url: Secret) -> str:
