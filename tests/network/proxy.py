@@ -85,7 +85,7 @@ class Proxy:
             pass  # a client that does not trust us, or that left
         finally:
             self._open.discard(task)
-            writer.transport.abort()
+            _cut(writer)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -109,12 +109,18 @@ class Proxy:
         try:
             await asyncio.gather(_pump(reader, there[1]), _pump(there[0], writer))
         finally:
-            there[1].transport.abort()
+            _cut(there[1])
 
     def _certificate_for(self, host: str, authority: CertificateAuthority) -> ssl.SSLContext:
         if host not in self._contexts:
             self._contexts[host] = authority.server_context((host,))
         return self._contexts[host]
+
+
+def _cut(writer: asyncio.StreamWriter) -> None:
+    """Drop a connection at once; a TLS transport that is closed already must not be aborted again (AttributeError)."""
+    if not writer.transport.is_closing():
+        writer.transport.abort()
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 LONGEST_SECONDS = 90.0
-CONTROLLING = (  # the terminal becomes the session's own: /dev/tty is it, and ctrl-C reaches the program
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+CONTROLLING = (  # the terminal becomes the session's own: /dev/tty is it, and ctrl-C reaches the program, even
+    # where the tests run in a background job, whose children inherit a SIGINT that is ignored
+    "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
 )
 
 
