@@ -8,6 +8,7 @@ and in the error no value, only names.
 from __future__ import annotations
 
 import os
+import sys
 import tomllib
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -61,6 +62,7 @@ T = TypeVar("T")
 __all__ = ["find_config_file", "read_config"]
 
 LARGEST_FILE_BYTES = 8 * 1024 * 1024  # ten thousand tickets take 2
+SHARED_BY_TICKETS = ("account", "plant_id")  # the same words in thousands of tables: kept once
 LONGEST_SOCKET_PATH_BYTES = 107  # unix(7): sun_path has 108 with the NUL at its end
 
 
@@ -248,7 +250,8 @@ class _Reading:
                 table.problem("publish", "cannot go with single_use", remedy)
         table.known.add("publish")
         table.close()
-        return _made(TicketConfig, {"name": name, **values})
+        shared = {key: sys.intern(values[key]) for key in SHARED_BY_TICKETS if key in values}
+        return _made(TicketConfig, {"name": sys.intern(name), **values, **shared})
 
     def _publish(self, table: Table) -> PublishConfig | None:
         values = table.read(PUBLISH)

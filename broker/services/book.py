@@ -9,10 +9,11 @@ everything changed before it is on disk, or the trouble is known.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import re
+import sys
 import threading
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from broker.core.session import Mark
 from broker.errors import StoreDamaged, StoreError, StoreUnavailable
 from broker.services.breath import SLICE, breathe
 from broker.services.documents import dump, failure_of, failure_to, instant_of, instant_to, read, span_of, span_to
-from broker.services.page import Page, page_of, page_text
+from broker.services.page import HeldTicket, Page, page_of, page_text, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     from broker.core.instant import Instant
     from broker.ports import Events, Store, Worker
 
+PageWritten = tuple[str, tuple[HeldTicket, ...]]  # its text, and what it holds
 REOPEN_SECONDS = 5.0  # how often documents that could not be read are looked at again
-SENDERS = 256  # different ones remembered, so that equal ones are kept once
-LEAF_PAGES = 128  # tickets a document: some 130 kB, sealed and written in a millisecond
+SENDERS = 16  # different ones remembered, so that equal ones are kept once
+LEAF_PAGES = 64  # tickets a document: some 50 kB, which is within the place that a document takes from the start
 
 
 class Book:
@@ -59,7 +61,7 @@ class Book:
         self._leaves: list[list[Page]] = [[]]
         self._dirty: dict[str, None] = {}  # pages to be encoded
         self._dirty_leaves: set[int] = set()  # documents to be written
-        self._senders: dict[str, Mapping[str, object]] = {}
+        self._senders: list[Mapping[str, object]] = []  # those met last come first
         self._lock = asyncio.Lock()
         self._saving = threading.Lock()
         self._saved_last = 0
@@ -141,11 +143,12 @@ class Book:
             self._events.emit("store.damaged", document=self._document(leaf), detail=error.message)
             return
         for name, page in (pages or {}).items():
+            page.held = tuple(replace(held, sender=self.shared_sender(held.sender)) for held in page.held)
             page.text = page_text(name, page)
             self._put(name, page, leaf)
 
     def _decoded(self, leaf: int, data: dict[str, Any]) -> dict[str, Page]:
-        pages = {name: page_of(page) for name, page in data["pages"].items()}
+        pages = {sys.intern(name): page_of(page) for name, page in data["pages"].items()}  # the configuration's own
         if leaf == 0:
             self._decode_head(data)
         return pages
@@ -196,9 +199,13 @@ class Book:
 
     def shared_sender(self, sender: Mapping[str, object]) -> Mapping[str, object]:
         """The same sender, as one object for all tickets that come with it."""
-        if len(self._senders) >= SENDERS:
-            self._senders.clear()
-        return self._senders.setdefault(json.dumps(sender, sort_keys=True), sender)
+        for number, known in enumerate(self._senders):
+            if known == sender:
+                if number > 0:
+                    self._senders.insert(0, self._senders.pop(number))
+                return known
+        self._senders = [sender, *self._senders[: SENDERS - 1]]
+        return sender
 
     def change(self, name: str | None = None) -> None:
         """Something changed that the next save takes along; `name`: on the page of this ticket."""
@@ -226,7 +233,7 @@ class Book:
         await self._encode_pages()
         taken, leaves = self._changes, sorted(self._dirty_leaves, reverse=True)  # a page that moves is never in none
         self._dirty_leaves.clear()
-        contents = [(self._document(leaf), self._head(leaf), self._texts(leaf)) for leaf in leaves]
+        contents = [(self._document(leaf), self._head(leaf), self._pages_of(leaf)) for leaf in leaves]
         try:
             await self._worker.run(lambda: self._save(taken, contents))
             self._written = taken
@@ -243,7 +250,7 @@ class Book:
         self.trouble = None
         return True
 
-    def _save(self, taken: int, contents: list[tuple[str, bytes, list[str]]]) -> None:
+    def _save(self, taken: int, contents: list[tuple[str, bytes, list[PageWritten]]]) -> None:
         """In a worker thread. One whose waiter was cancelled may be overtaken by the next, which has all of it."""
         with self._saving:
             if taken < self._saved_last:
@@ -263,10 +270,11 @@ class Book:
             if done % SLICE == 0:
                 await breathe()
 
-    def _texts(self, leaf: int) -> list[str]:
-        texts = [page.text for page in self._leaves[leaf]]
-        assert None not in texts, "changed without telling the book"
-        return texts  # type: ignore[return-value]
+    def _pages_of(self, leaf: int) -> list[PageWritten]:
+        """What the pages of this document are by now; those who change them meanwhile replace what they hold."""
+        pages = [(page.text, page.held) for page in self._leaves[leaf]]
+        assert all(text for text, _ in pages), "changed without telling the book"
+        return pages
 
     def _head(self, leaf: int) -> bytes:
         if leaf > 0:
@@ -306,6 +314,6 @@ def _ledger_of(value: Any) -> Ledger:
     )
 
 
-def _joined(head: bytes, pages: list[str]) -> bytes:
+def _joined(head: bytes, pages: list[PageWritten]) -> bytes:
     """The document: the head's fields, and the pages as they were encoded one by one."""
-    return b"".join((head[:-1], b',"pages":{', ",".join(pages).encode(), b"}}"))
+    return b"".join((head[:-1], b',"pages":{', written(pages).encode(), b"}}"))

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from broker.services.identity import Identity
     from broker.services.timekeeper import Timekeeper
 
+ANSWER_SECONDS = 1.0  # beyond the API's own timeouts, before a waiting caller is told that it takes long
 TICKETS_OWN_STATUS = frozenset({400, 406, 408, 430, 486})  # wrong or slow for this device, not for its account
 PREFETCHES_AT_ONCE = 8
 CALM_PART = 0.9  # of the prefetches, below which the reserve is no longer near: calls leave the window one by one
@@ -69,6 +70,7 @@ class Calls:
     ) -> None:
         api = config.api
         self.rule = QuotaRule(api.daily_quota, min(api.quota_reserve, api.daily_quota), api.quota_reset)
+        self.patience_seconds = api.connect_timeout_seconds + api.timeout_seconds + ANSWER_SECONDS
         self.book = book
         self.now = timekeeper.now
         self.made = 0

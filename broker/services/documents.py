@@ -7,6 +7,7 @@ only inside these bytes, which nobody but the store may have.
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from broker.core.failure import Failure
@@ -34,7 +35,7 @@ def instant_to(value: Instant) -> list[Any]:
 def instant_of(value: Any) -> Instant:
     """The reverse of instant_to."""
     boot_id, boot_seconds, true_seconds = value
-    return Instant(str(boot_id), float(boot_seconds), None if true_seconds is None else float(true_seconds))
+    return Instant(sys.intern(str(boot_id)), float(boot_seconds), None if true_seconds is None else float(true_seconds))
 
 
 def span_to(value: Span | None) -> Any:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from broker.services.planner import Planner
     from broker.services.timekeeper import Timekeeper
 
-ANSWER_SECONDS = 1.0  # beyond the API's own timeouts, before a waiting caller is told that it takes long
 UNTOLD_SECONDS = 5.0  # until it is asked again why there is no ticket
 CLOCK_SECONDS = 30.0  # until it is asked again whether a clock can be believed
 NO_WINDOWS = Windows(0.0, 0.0)
@@ -82,12 +81,11 @@ class Renewal:
         self._told_code: Code | None = None
         self.forgotten = False
         self.publication = self._make_publication()
-        api = identity.config.api
         self.ref: Refreshable[HeldTicket] = Refreshable(
             self,
             now=calls.now,
             spawn=spawn,
-            patience_seconds=api.connect_timeout_seconds + api.timeout_seconds + ANSWER_SECONDS,
+            patience_seconds=calls.patience_seconds,
         )
 
     @property

@@ -356,9 +356,37 @@ def test_what_somebody_wanted_saved_who_did_not_wait_is_in_the_next_save() -> No
             await asyncio.sleep(0)  # noqa: TID251
             worker.release()
         assert commit.result()
-        assert b"jwt-128-" in store.documents["tickets1-home"]
+        assert f"jwt-{LEAF_PAGES}-".encode() in store.documents["tickets1-home"]
         late[0]()  # the thread of the first one was slow: what it carries is old
         assert b"jwt-0-" not in store.documents["tickets-home"]
+
+    asyncio.run(main())
+
+
+def test_tickets_of_an_earlier_version_s_document_are_read() -> None:
+    store = MemoryStore()
+    life = [1, 301, [["boot", 50.0, 1_795_003_200.0], 300.0]]
+    page = {
+        "binding": "b", "held": [["jwt-one", life, 6, {}], ["jwt-two", life, 7, {"plant": {"id": "p"}}]],
+        "generation": 7, "failure": None, "life_seconds": 300.0, "told": False, "learnt": None,
+    }  # fmt: skip
+    head = {"saved": ["boot", 50.0, None], "login": None, "failure": None}
+    ledger = {"anchor": ["boot", 50.0, None], "position": 0.0, "calls": [], "before": 0, "forgiven_to": None}
+    document = {"version": 1, **head, "ledger": {**ledger, "stop": None}, "pages": {"front": page}}
+    store.documents["tickets-home"] = json.dumps(document).encode()
+    book = a_book(store)
+    book.open()
+    assert [held.ticket.reveal() for held in book.pages["front"].held] == ["jwt-one", "jwt-two"]
+    assert book.pages["front"].held[1] == a_ticket(7, "jwt-two")
+
+
+def test_a_ticket_stands_once_in_memory_and_not_in_the_text_kept_of_its_page() -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        book = filled(store, 2)
+        assert await book.commit()
+        assert b"jwt" in store.documents["tickets-home"]
+        assert all(page.text and "jwt" not in page.text for page in book.pages.values())
 
     asyncio.run(main())
 
