@@ -52,6 +52,8 @@ class Ticker:
                 if guard is not None:
                     guard.cancel()
                 pause = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, await self._sweep()))
+                if self._woken.is_set():  # there is no pause
+                    continue
                 self._schedule(scheduler, pause)
                 guard = loop.call_later(pause + self._guard_seconds, self._woken.set)
         finally:

@@ -73,8 +73,9 @@ class Account:
     async def sweep(self, events: Events) -> None:
         """Start what is due, tell what has changed, save what is not saved."""
         self._looks_soon = True  # the sweep under way sees what changes until then
-        await self.identity.maintain(self.now())
-        self.calls.watch(self.now())
+        now = self.now()
+        await self.identity.maintain(now)
+        self.calls.watch(now)
         await self._follow_login()
         await self._choose_hours(events)
         await self._look()
@@ -94,9 +95,9 @@ class Account:
                 await breathe()
 
     async def _choose_hours(self, events: Events) -> None:
-        now = self.now()
         if self.planner.replan(self.calls):
             events.emit("plan.changed", account=self.config.name, detail=self.planner.words)
+        now = self.now()
         if not self.planner.grant_is_old(now):
             return
         bids, adaptive = self.planner.begin_bids(), []

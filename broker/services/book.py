@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from broker.core.instant import Instant
     from broker.ports import Events, Store, Worker
 
-PageWritten = tuple[str, tuple[HeldTicket, ...]]  # its text, and what it holds
+Holding = tuple[HeldTicket, ...]
+Content = tuple[str, bytes, list[str], list[Holding]]  # of a document: its name, head, and its pages' texts and tickets
 REOPEN_SECONDS = 5.0  # how often documents that could not be read are looked at again
 SENDERS = 16  # different ones remembered, so that equal ones are kept once
 LEAF_PAGES = 64  # tickets a document: some 50 kB, which is within the place that a document takes from the start
@@ -92,9 +93,11 @@ class Book:
 
     async def reopen(self) -> None:
         """Look again at documents that could not be read: the mode is mended, the disk is back."""
+        if not self._read_only:
+            return
         now = self._now()
         elapsed = now.since(self._looked)
-        if not self._read_only or (elapsed is not None and elapsed < REOPEN_SECONDS):
+        if elapsed is not None and elapsed < REOPEN_SECONDS:
             return
         self._looked = now
         found = Book(self._account, store=self._store, worker=self._worker, now=self._now, events=self._events)
@@ -233,7 +236,7 @@ class Book:
         await self._encode_pages()
         taken, leaves = self._changes, sorted(self._dirty_leaves, reverse=True)  # a page that moves is never in none
         self._dirty_leaves.clear()
-        contents = [(self._document(leaf), self._head(leaf), self._pages_of(leaf)) for leaf in leaves]
+        contents = [self._content(leaf) for leaf in leaves]
         try:
             await self._worker.run(lambda: self._save(taken, contents))
             self._written = taken
@@ -250,13 +253,14 @@ class Book:
         self.trouble = None
         return True
 
-    def _save(self, taken: int, contents: list[tuple[str, bytes, list[PageWritten]]]) -> None:
+    def _save(self, taken: int, contents: list[Content]) -> None:
         """In a worker thread. One whose waiter was cancelled may be overtaken by the next, which has all of it."""
         with self._saving:
             if taken < self._saved_last:
                 return
-            for document, head, pages in contents:
-                self._store.save(document, _joined(head, pages))
+            for document, head, texts, holdings in contents:
+                members = written(texts, holdings).encode()
+                self._store.save(document, b"".join((head[:-1], b',"pages":{', members, b"}}")))
             self._saved_last = taken
 
     async def _encode_pages(self) -> None:
@@ -270,11 +274,12 @@ class Book:
             if done % SLICE == 0:
                 await breathe()
 
-    def _pages_of(self, leaf: int) -> list[PageWritten]:
-        """What the pages of this document are by now; those who change them meanwhile replace what they hold."""
-        pages = [(page.text, page.held) for page in self._leaves[leaf]]
-        assert all(text for text, _ in pages), "changed without telling the book"
-        return pages
+    def _content(self, leaf: int) -> Content:
+        """What the document is by now; those who change a page meanwhile replace what it holds."""
+        pages = self._leaves[leaf]
+        texts = [page.text for page in pages]
+        assert all(texts), "changed without telling the book"
+        return self._document(leaf), self._head(leaf), texts, [page.held for page in pages]
 
     def _head(self, leaf: int) -> bytes:
         if leaf > 0:
@@ -312,8 +317,3 @@ def _ledger_of(value: Any) -> Ledger:
         forgiven_to=float("-inf") if forgiven is None else float(forgiven),
         stop=span_of(value["stop"]),
     )
-
-
-def _joined(head: bytes, pages: list[PageWritten]) -> bytes:
-    """The document: the head's fields, and the pages as they were encoded one by one."""
-    return b"".join((head[:-1], b',"pages":{', written(pages).encode(), b"}}"))

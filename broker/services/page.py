@@ -75,11 +75,11 @@ def page_text(name: str, page: Page) -> str:
     return f"{_ENCODER.encode(name)}:{_ENCODER.encode(value)[:-1]}"
 
 
-def written(pages: Iterable[tuple[str, tuple[HeldTicket, ...]]]) -> str:
-    """The document's members of these pages: the text of each, and what it holds."""
+def written(texts: Iterable[str], holdings: Iterable[tuple[HeldTicket, ...]]) -> str:
+    """The document's members of some pages: of each its text, and what it holds."""
     senders: dict[int, str] = {}
     members = []
-    for text, all_held in pages:
+    for text, all_held in zip(texts, holdings, strict=True):
         tickets = [f"[{quoted(held.ticket.reveal())},{_sender(senders, held)}]" for held in all_held]
         members.append(f'{text},"tickets":[{",".join(tickets)}]}}')
     return ",".join(members)

@@ -90,8 +90,8 @@ FAULTS = (
 """,
         ),
         (
-            "        return self.due_in()\n",
-            "        self._next = boot + self.due_in()\n        return self._next - boot\n",
+            "        return await self._due_in()\n",
+            "        self._next = boot + await self._due_in()\n        return self._next - boot\n",
         ),
     ),
     fault(
