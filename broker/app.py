@@ -18,7 +18,7 @@ from broker import assembly
 from broker.adapters.clock import SystemClock
 from broker.adapters.collector import Collector
 from broker.adapters.log import StandardLog
-from broker.adapters.process import give_back_memory
+from broker.adapters.process import give_back_memory, let_go_of_text
 from broker.adapters.systemd import ServiceManager, adopt_sockets
 from broker.adapters.ticker import Ticker
 from broker.api.endpoint import adopt_socket, bind_socket
@@ -198,12 +198,14 @@ class App:
         return due
 
     def _tidy(self) -> None:
-        """Now and then give back what was taken for a moment; with many tickets that would hold the loop."""
+        """Now and then give back what was taken for a moment; with many tickets some of it would hold the loop."""
         now = self._monotonic()
-        tickets = sum(len(account.tickets) for account in self._accounts.values())
-        if now - self._tidied_at >= TIDY_SECONDS and tickets <= TIDY_TICKETS:
-            self._tidied_at = now
+        if now - self._tidied_at < TIDY_SECONDS:
+            return
+        self._tidied_at = now
+        if sum(len(account.tickets) for account in self._accounts.values()) <= TIDY_TICKETS:
             give_back_memory()
+        let_go_of_text()
 
     def _wake(self) -> None:
         self._ticker.wake()

@@ -62,7 +62,7 @@ def test_cycles_that_come_and_go_are_collected() -> None:
         gone.append(weakref.ref(one))
     del one, two
     left = sum(each() is not None for each in gone)
-    assert left < 3 * THRESHOLDS[0]
+    assert left < 1_000, "Python puts a full collection off until a quarter of what the last one left has come"
 
 
 def test_python_gets_its_collector_back() -> None:
