@@ -2,7 +2,7 @@
 
 The cloud is in the daemon's process (near_cloud.py), with latency; disk, socket and log are real.
 `python -m tests.benchmarks.many [TICKETS...]`. The one invariant: processor time is the kernel's count, the main
-thread's for our own code, the others' for the saves.
+thread's, whoever's code it runs (our own is counted alone in virtual time: scale.py), and the others' for the saves.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ LIFE_SECONDS = 45
 REST_SECONDS = 8.0
 LOAD_SECONDS = 120.0
 HELD_MS = 5.0
-OWN_MICROSECONDS = 100.0
 JWT_BYTES = 428
 TICKET_BYTES = 2048 + 2 * JWT_BYTES
 
@@ -49,11 +48,12 @@ class Seen:
     own_seconds: float
     save_seconds: float
     held_seconds: float
+    computing_seconds: float
     rss: float
 
     @property
     def own_microseconds(self) -> float:
-        """Of our own code, a renewal."""
+        """Of the main thread, a renewal."""
         return 1e6 * self.own_seconds / self.renewals
 
 
@@ -184,14 +184,14 @@ def measure(
         pause(rest_seconds)
         rest = sum(daemon.processor()) - sum(before)
         assert rest_seconds == 0 or daemon.tell()["calls"] == calls, "nothing was to be renewed yet"
-        before, daemon.held_seconds = daemon.processor(), 0.0
+        before, daemon.held_seconds, daemon.computing_seconds = daemon.processor(), 0.0, 0.0
         daemon.called(calls + tickets, LOAD_SECONDS)
         pause(1.0)  # the last answers
         renewals = daemon.tell()["calls"] - calls
         own, saves = (after - earlier for earlier, after in zip(before, daemon.processor(), strict=True))
         return Seen(
             tickets, len(daemon.accounts), start, rest / max(rest_seconds, 1.0), renewals, own, saves,
-            daemon.held_seconds, memory(daemon.pid),
+            daemon.held_seconds, daemon.computing_seconds, memory(daemon.pid),
         )  # fmt: skip
 
 
@@ -204,23 +204,28 @@ def table(rows: list[Seen]) -> list[str]:
     """The figures; the last row has a bound."""
     lines = [
         (
-            "| tickets | accounts | restart, s | processor at rest, % | own code a renewal, µs | saves a renewal, µs "
-            "| loop held at most, ms | memory, MB | a ticket more, B |"
+            "| tickets | accounts | restart, s | processor at rest, % | main thread a renewal, µs | saves, µs "
+            "| loop held at most, ms | of it computing | memory, MB | a ticket more, B |"
         ),
-        "| ---: |" + " ---: |" * 8,
+        "| ---: |" + " ---: |" * 9,
     ]
     for row in rows:
         more = "" if row is rows[0] else f"{_bytes_a_ticket(rows[0], row):,.0f}"
         lines.append(
             f"| {row.tickets:,} | {row.accounts} | {row.start_seconds:.2f} | {100 * row.rest_share:.2f} "
             f"| {row.own_microseconds:.0f} | {1e6 * row.save_seconds / row.renewals:.0f} "
-            f"| {1e3 * row.held_seconds:.1f} | {row.rss:.1f} | {more} |"
+            f"| {1e3 * row.held_seconds:.1f} | {1e3 * row.computing_seconds:.1f} | {row.rss:.1f} | {more} |"
         )
     last = rows[-1]
+    held, computing = 1e3 * last.held_seconds, 1e3 * last.computing_seconds
     bounds = [
-        ("own code a renewal ≤ 100 µs", f"{last.own_microseconds:.0f} µs", last.own_microseconds <= OWN_MICROSECONDS),
-        ("loop held ≤ 5 ms", f"{1e3 * last.held_seconds:.1f} ms", 1e3 * last.held_seconds <= HELD_MS),
+        ("loop held ≤ 5 ms", f"{held:.1f} ms", held <= HELD_MS),
+        ("… computing, waits for a core or the interpreter apart", f"{computing:.1f} ms", computing <= HELD_MS),
     ]
+    if last is not rows[0]:
+        each = _bytes_a_ticket(rows[0], last)
+        words = f"a further ticket ≤ 2 kB and twice its JWT ({TICKET_BYTES:,} B)"
+        bounds.append((words, f"{each:,.0f} B", each <= TICKET_BYTES))
     lines += ["", f"| with {last.tickets:,} tickets | seen | |", "| --- | ---: | --- |"]
     return lines + [f"| {words} | {value} | {VERDICT[held]} |" for words, value, held in bounds]
 
