@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 # A stop: requests get 2 s (and a moment to be read), calls 3.5 s (flights.py); with the saving it ends within 5 s.
 REQUESTS_END_SECONDS = 2.0
 TIDY_SECONDS = 60.0
-TIDY_TICKETS = 200
 HOOKS_END_SECONDS = 4.5  # since the stop began: a stop takes less than 5 s
 STATE_RETRY_SECONDS = 30.0
 
@@ -198,14 +197,12 @@ class App:
         return due
 
     def _tidy(self) -> None:
-        """Now and then give back what was taken for a moment; with many tickets some of it would hold the loop."""
+        """Now and then give back what was taken for a moment."""
         now = self._monotonic()
-        if now - self._tidied_at < TIDY_SECONDS:
-            return
-        self._tidied_at = now
-        if sum(len(account.tickets) for account in self._accounts.values()) <= TIDY_TICKETS:
+        if now - self._tidied_at >= TIDY_SECONDS:
+            self._tidied_at = now
             give_back_memory()
-        let_go_of_text()
+            let_go_of_text()
 
     def _wake(self) -> None:
         self._ticker.wake()
