@@ -13,7 +13,7 @@ from broker.api.hot import is_whole
 from broker.api.limits import Shares
 from broker.api.names import Names
 from broker.api.peer import Identity
-from broker.api.problems import RequestRefused, reason_phrase, render
+from broker.api.problems import RequestRefused, reason_phrase, render, retry_after
 from broker.errors import Code, Remedy
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from broker.api.front import Front
     from broker.api.hot import Caller
     from broker.api.limits import Limits, Share
-    from broker.api.lobby import Seat
+    from broker.api.seat import Seat
     from broker.core.access import Peer
 
 MAX_REFUSALS = 64
+MAX_PLAIN_ANSWERS = 64
+_plain_answers: dict[tuple[str, int | None], bytes] = {}
 
 
 class Wire(Protocol):
@@ -45,6 +47,7 @@ class Connection:
         "_all",
         "caller",
         "deadline",
+        "ends",
         "front",
         "half_closed",
         "identity",
@@ -55,9 +58,7 @@ class Connection:
         "transport",
         "unfinished",
         "whole",
-        "whole_answered",
         "writing_paused",
-        "written",
     )
 
     def __init__(self, connections: Connections, identity: Identity, share: Share, seat: Seat, now: float) -> None:
@@ -73,10 +74,14 @@ class Connection:
         self.writing_paused = False
         self.caller: Caller | None = None
         self.whole: bytes | None = None
-        self.whole_answered = False
-        self.written = False
+        self.ends = False
         self.unfinished = False
         self.deadline = now + connections.limits.idle_seconds
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds that hold for every connection."""
+        return self._all.limits
 
     @property
     def bare_peer(self) -> Peer:
@@ -93,6 +98,10 @@ class Connection:
         wait = self._all.wait_seconds(self)
         return too_many_requests(wait) if wait else None
 
+    def count(self) -> None:
+        """Count a request that the fast path answered as one that it did not."""
+        self._all.shares.take(self.share, self._all.now())
+
     def lost(self) -> None:
         """It is closed."""
         self._all.remove(self)
@@ -107,18 +116,16 @@ class Connection:
     def received(self, now: float, first: bytes | None) -> None:
         """Bytes came: where no request is being worked on, its head must be complete within the header time.
 
-        `first` are the bytes where nothing was left before them: they may be a whole request.
+        `first` is the head of a request that came whole; None: a part of one, or of a body.
         """
         self.whole = first if first is not None and is_whole(first) else None
-        self.whole_answered = False
         self.unfinished = True
         self.note_requests(now)
         if self.in_flight is None:
             self.deadline = min(self.deadline, now + self._all.limits.header_seconds)
 
     def begin(self, task: asyncio.Task[object] | None) -> None:
-        """A request is being worked on; `written` is set when its answer, after which others may come, is out."""
-        self.written = False
+        """A request is being worked on."""
         self.in_flight = task
         self.unfinished = False
         self.requests += 1
@@ -126,10 +133,9 @@ class Connection:
         self.share.in_flight += 1
         self.deadline = math.inf
 
-    def end(self, now: float, *, plain: bool) -> None:
-        """The request has its answer; `plain`: it ended with its head, so if that came whole nothing is left."""
+    def end(self, now: float) -> None:
+        """The request has its answer."""
         self.in_flight = None
-        self.whole_answered = plain and self.whole is not None
         self.share.in_flight -= 1
         self.deadline = now + self._all.limits.idle_seconds
         self._all.wake()
@@ -160,7 +166,7 @@ class Connections:
         self.refused = 0
         self.on_limited: Callable[[Peer, RequestRefused], None] = lambda _peer, _refusal: None
         self.wake = wake
-        self._monotonic = monotonic
+        self.now = monotonic
         self._names = Names(monotonic)
         self._open: set[Connection] = set()
         self._refusing: set[Seat] = set()
@@ -174,7 +180,7 @@ class Connections:
 
     def admit(self, sock: socket.socket, seat: Seat) -> Connection | None:
         """Let a connection in; None: it was answered 429 and is being closed, or has gone already."""
-        now = self._monotonic()
+        now = self.now()
         self.wake()
         try:
             identity = Identity(sock, self._names)
@@ -182,13 +188,9 @@ class Connections:
             seat.abort()
             return None
         share = self.shares.connect(identity.uid, now)
-        wait = 0.0 if share is None or share.hot_left else self.shares.wait(share, now)
-        if share is None or wait:
-            refusal = TOO_MANY_CONNECTIONS if share is None else too_many_requests(wait)
-            if share is not None:
-                self.shares.disconnect(share)
-            self.on_limited(identity.bare_peer, refusal)
-            self._turn_away(seat, refusal)
+        if share is None:
+            self.on_limited(identity.bare_peer, TOO_MANY_CONNECTIONS)
+            self._turn_away(seat, TOO_MANY_CONNECTIONS)
             return None
         connection = Connection(self, identity, share, seat, now)
         self._open.add(connection)
@@ -207,7 +209,7 @@ class Connections:
 
     def tick(self) -> bool:
         """Close what is overdue, and what was turned away and did not go; whether another tick is needed."""
-        now = self._monotonic()
+        now = self.now()
         for connection in self:
             connection.note_requests(now)
             if connection.deadline <= now:
@@ -235,12 +237,12 @@ class Connections:
 
     def limited(self, connection: Connection, refusal: RequestRefused) -> None:
         """Tell that a client ran into a limit, and count it as a request."""
-        self.shares.take(connection.share, self._monotonic())
+        self.shares.take(connection.share, self.now())
         self.on_limited(connection.bare_peer, refusal)
 
     def wait_seconds(self, connection: Connection) -> float:
         """Until this user may ask again; 0.0: at once."""
-        return self.shares.wait(connection.share, self._monotonic())
+        return self.shares.wait(connection.share, self.now())
 
     def _turn_away(self, seat: Seat, refusal: RequestRefused) -> None:
         """Answer 429 before the question, and close once the question is there (or at the next tick)."""
@@ -255,7 +257,16 @@ class Connections:
 
 def plain_answer(error: RequestRefused) -> bytes:
     """A whole HTTP/1.1 answer that closes its connection, for where no HTTP server is at work yet."""
-    status, headers, body = render(error)
+    key = error.message, retry_after(error)  # a crowd is told the same thing again and again
+    known = _plain_answers.get(key)
+    if known is None:
+        if len(_plain_answers) >= MAX_PLAIN_ANSWERS:
+            _plain_answers.clear()
+        known = _plain_answers[key] = _written(*render(error))
+    return known
+
+
+def _written(status: int, headers: dict[str, str], body: bytes) -> bytes:
     lines = [f"HTTP/1.1 {status} {reason_phrase(status)}", *(f"{k}: {v}" for k, v in headers.items())]
     lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
     return "\r\n".join(lines).encode() + body

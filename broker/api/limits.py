@@ -18,6 +18,7 @@ class Limits:
     connections: int = 2048
     connections_per_uid: int = 256
     requests_in_flight_per_uid: int = 192
+    head_bytes: int = 16384
     line_bytes: int = 8192
     headers: int = 64
     body_bytes: int = 16384

@@ -85,7 +85,13 @@ class Listener:
         )
         self._server = HttpServer(self._dispatcher, self._limits, on_bug)
         self.lobby = Lobby(
-            self._loop, self.connections, self._hot, server=self._server, shelter=self._shelter, turnstile=turnstile
+            self._loop,
+            self.connections,
+            self._hot,
+            server=self._server,
+            shelter=self._shelter,
+            turnstile=turnstile,
+            clock=time.monotonic,
         )
 
     def _limited(self, peer: Peer, refusal: RequestRefused) -> None:
@@ -141,6 +147,7 @@ class Listener:
     def _tick(self) -> None:
         self._timer = None
         awaited = self.connections.tick()
+        self.lobby.tick()
         self.audit.flush(self._loop.time())
         if awaited or self.audit.counting:
             self._wake()

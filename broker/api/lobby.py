@@ -1,23 +1,30 @@
 """Where a connection stays for as long as the fast path answers all that it asks: a bare socket in an epoll of ours.
 
 The loop watches the epoll as one descriptor, so neither a new connection nor a request costs a task, a transport or a
-turn of the loop. With the first bytes that the fast path does not know, a connection moves out for good, to a
-transport and `front`. The one invariant: what was read here is answered here or handed on, whole and in order.
+turn of the loop. Half a head is kept here, and a head that is no HTTP, too long, or one too many is answered here. With
+the first whole head that the fast path does not know, a connection moves out for good, to a transport and `front`.
+The connections of a user are a crowd with an epoll of its own. Which crowd took least time in this second comes
+first, and a look ends after a moment, so that a thousand connections of one user delay no other's. The one invariant:
+what was read here is answered here or handed on, whole and in order.
 """
 
 from __future__ import annotations
 
 import select
 import socket
-from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from broker.api.connection import plain_answer
+from broker.api.crowd import Crowds
 from broker.api.front import Front
+from broker.api.heads import head_length
+from broker.api.problems import RequestRefused
+from broker.api.seat import Seat
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from broker.api.connection import Connection, Connections
     from broker.api.hot import HotPath
@@ -25,49 +32,10 @@ if TYPE_CHECKING:
     from broker.api.shelter import Shelter
     from broker.api.turnstile import Turnstile
 
-READ_BYTES = 2048  # more than the longest request that the fast path knows
-AT_ONCE = 64  # requests, or new connections, between two turns of the loop: the general path has its turn, too
+READ_BYTES = 1100  # more than the longest request that the fast path knows
+LOOK_SECONDS = 0.0001  # of work between two turns of the loop: the general path has its turn, too
+ACCEPT_AT_ONCE = 4  # of a crowd that nobody knows yet
 ACCEPT_PAUSE_SECONDS = 1.0  # where descriptors or memory ran out
-
-
-class Seat:
-    """A connection's place: its socket, and as much of a transport and of a front as is asked of one here."""
-
-    __slots__ = ("_lobby", "connection", "ending", "fd", "sock", "unsent")
-
-    busy = False
-
-    def __init__(self, lobby: Lobby, sock: socket.socket) -> None:
-        self._lobby = lobby
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.connection: Connection | None = None
-        self.unsent = b""
-        self.ending = False
-
-    def write(self, data: bytes) -> None:
-        """Send; what the client leaves no room for is sent by the transport, to which it moves."""
-        try:
-            sent = self.sock.send(data, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            sent = 0
-        except OSError:  # the client is gone; the next read says so
-            return
-        if sent < len(data) and self.connection is not None:
-            self.unsent = data[sent:]
-            self._lobby.move(self, self.connection, b"")
-
-    def write_eof(self) -> None:
-        """Say that nothing follows."""
-        with suppress(OSError):  # the client is gone
-            self.sock.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        """Close; while it moves: as soon as it has moved."""
-        self.ending = True
-        self._lobby.leave(self)
-
-    abort = close
 
 
 class Lobby:
@@ -82,63 +50,79 @@ class Lobby:
         server: HttpServer,
         shelter: Shelter,
         turnstile: Turnstile,
+        clock: Callable[[], float],
     ) -> None:
         self._loop = loop
+        self._clock = clock
+        self._limits = connections.limits
         self._connections = connections
         self._hot = hot
         self._server = server
         self._shelter = shelter
         self._turnstile = turnstile
-        self._epoll = select.epoll()
+        self._crowds = Crowds(loop, _throw_out)
+        self._entrance = self._crowds.add()  # of the endpoints, and of who was turned away
         self._seats: dict[int, Seat] = {}
         self._listening: dict[int, socket.socket] = {}
+        self._open = False
 
     def open(self, listening: Sequence[socket.socket]) -> None:
         """Begin to accept."""
         for sock in listening:
             self._listening[sock.fileno()] = sock
-            self._epoll.register(sock, select.EPOLLIN)
-        self._loop.add_reader(self._epoll.fileno(), self._look)
+            self._entrance.epoll.register(sock, select.EPOLLIN)
+        self._open = True
+        self._loop.add_reader(self._crowds.fileno(), self._look)
 
     def accept_no_more(self) -> None:
         """Leave who comes now to the next one who listens; who is here stays."""
         for number in self._listening:
-            self._epoll.unregister(number)
+            self._entrance.epoll.unregister(number)
         self._listening.clear()
 
     def close(self) -> None:
         """Look no more; nobody is left. May be called twice."""
-        if not self._epoll.closed:
-            self._loop.remove_reader(self._epoll.fileno())
-            self._epoll.close()
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._crowds.fileno())
+            self._crowds.close()
+
+    def tick(self) -> None:
+        """A second is over."""
+        self._crowds.tick()
 
     def enter(self, sock: socket.socket) -> None:
         """Let in a connection that was accepted, or turn it away."""
         seat = Seat(self, sock)
         self._seats[seat.fd] = seat
-        self._epoll.register(seat.fd, select.EPOLLIN)
-        seat.connection = self._connections.admit(sock, seat)
+        connection = seat.connection = self._connections.admit(sock, seat)
+        if self._seats.get(seat.fd) is not seat:  # turned away, and gone already
+            return
+        try:
+            seat.join(self._entrance if connection is None else self._crowds.of(connection.identity.uid))
+        except OSError:  # no descriptor for another crowd, no memory
+            seat.abort()
 
     def leave(self, seat: Seat) -> None:
         """Close, unless it has moved."""
         if self._seats.get(seat.fd) is not seat:  # the number may be another's by now
             return
-        del self._seats[seat.fd]
-        seat.sock.close()  # which takes it out of the epoll
+        self._vacate(seat)
+        seat.crowd = None
+        seat.sock.close()  # which takes it out of its crowd's epoll
         connection, seat.connection = seat.connection, None
         if connection is None:
             self._connections.forget_refused(seat)
         else:
             self._connections.remove(connection)
 
-    def move(self, seat: Seat, connection: Connection, data: bytes) -> None:
-        """Give a connection, with what was read last, to a transport of the loop."""
-        del self._seats[seat.fd]
-        self._epoll.unregister(seat.fd)
+    def move(self, seat: Seat, connection: Connection) -> None:
+        """Give a connection, with what was read and not answered, to a transport of the loop."""
+        seat.disregard()
+        self._vacate(seat)
         front = Front(
             connection,
             seat,
-            data,
             hot=self._hot,
             server=self._server,
             turnstile=self._turnstile,
@@ -155,14 +139,39 @@ class Lobby:
             sock.close()
             self._connections.remove(connection)
 
+    def _vacate(self, seat: Seat) -> None:
+        del self._seats[seat.fd]
+        if seat.crowd is not None:
+            seat.crowd.seats -= 1
+            if not seat.crowd.seats:
+                self._connections.wake()  # for the tick that ends it
+
     def _look(self) -> None:
-        """Something is ready."""
-        for number, _ in self._epoll.poll(0, AT_ONCE):
-            seat = self._seats.get(number)
-            if seat is not None:
-                self._read(seat)
-            elif number in self._listening:
-                self._accept(self._listening[number])
+        """Something is ready: the entrance first, for nobody knows yet who waits there."""
+        crowds = self._crowds.ready()
+        if self._entrance in crowds:
+            crowds.remove(self._entrance)
+            self._look_at_the_entrance()
+        before = self._clock()
+        until = before + LOOK_SECONDS
+        for crowd in crowds:
+            for number in crowd.ready():
+                seat = self._seats.get(number)
+                if seat is not None:  # not closed a moment ago
+                    self._read(seat)
+                now = self._clock()
+                crowd.spent_seconds += now - before
+                before = now
+                if now > until:
+                    return
+
+    def _look_at_the_entrance(self) -> None:
+        for number in self._entrance.ready():
+            listening = self._listening.get(number)
+            if listening is not None:
+                self._accept(listening)
+            elif (seat := self._seats.get(number)) is not None:
+                self.leave(seat)  # who was turned away has said something, or is gone: it is not looked at
 
     def _read(self, seat: Seat) -> None:
         try:
@@ -172,19 +181,55 @@ class Lobby:
         except OSError:
             data = b""
         connection = seat.connection
-        if not data or connection is None:  # who was turned away has said something: it was not looked at
+        if not data or connection is None:
             self.leave(seat)
-        elif self._hot.answer(connection, data):
+        elif seat.unread or not self._hot.answer(connection, data):
+            seat.unread += data
+            self._sort(seat, connection)
+
+    def _sort(self, seat: Seat, connection: Connection) -> None:
+        """What came is half a request, or one that is not known here, or more than one."""
+        seat.unread = unread = seat.unread.lstrip(b"\r\n")
+        try:
+            length = head_length(unread, self._limits)
+        except RequestRefused as refusal:
+            self._refuse(seat, connection, refusal)
             return
-        elif (refusal := connection.too_fast) is not None:  # not worth a transport, nor a parser
-            connection.limited(refusal)
-            seat.write(plain_answer(refusal))
-            seat.close()
+        if not length:
+            if unread:
+                connection.received(self._loop.time(), None)
+            seat.heed()
+            return
+        if (too_fast := connection.too_fast) is not None:  # not worth a transport, nor a parser
+            self._refuse(seat, connection, too_fast)
+            return
+        seat.unread = unread[length:]
+        if not self._hot.answer(connection, unread[:length]):
+            seat.unread = unread
+            self.move(seat, connection)
+        elif seat.connection is connection:  # and was not closed
+            self._go_on_with(seat, connection)
+
+    def _go_on_with(self, seat: Seat, connection: Connection) -> None:
+        """A request was answered: the next of a pipeline counts as one that is not known, and has to wait its turn."""
+        connection.unfinished = False
+        if not seat.unread:
+            seat.heed()
         else:
-            self.move(seat, connection, data)
+            seat.disregard()
+            connection.count()
+            self._turnstile.later(connection.identity.uid, partial(self._sort_again, seat, connection))
+
+    def _sort_again(self, seat: Seat, connection: Connection) -> None:
+        if seat.connection is connection:
+            self._sort(seat, connection)
+
+    def _refuse(self, seat: Seat, connection: Connection, refusal: RequestRefused) -> None:
+        connection.limited(refusal)
+        self._crowds.refuse(seat, connection, refusal)
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(ACCEPT_AT_ONCE):
             try:
                 sock, _ = listening.accept()
             except (BlockingIOError, ConnectionAbortedError):
@@ -197,9 +242,15 @@ class Lobby:
     def _pause(self, listening: socket.socket, error: OSError) -> None:
         """Accept nobody for a moment, as asyncio does: whoever waits would wake us again and again."""
         self._loop.call_exception_handler({"message": "socket.accept() out of system resource", "exception": error})
-        self._epoll.modify(listening, 0)
+        self._entrance.epoll.modify(listening, 0)
         self._loop.call_later(ACCEPT_PAUSE_SECONDS, self._go_on, listening)
 
     def _go_on(self, listening: socket.socket) -> None:
         if listening.fileno() in self._listening:
-            self._epoll.modify(listening, select.EPOLLIN)
+            self._entrance.epoll.modify(listening, select.EPOLLIN)
+
+
+def _throw_out(seat: Seat, refusal: RequestRefused) -> None:
+    seat.write(plain_answer(refusal))
+    seat.read_away()
+    seat.close()

@@ -150,8 +150,9 @@ class Dispatcher:
             self._on_bug(bug)
             response = problem_response(BUG)
         finally:
-            connection.end(self._loop.time(), plain=not request.body_exists)
-        if self._stopping.done() or connection.half_closed:
+            connection.end(self._loop.time())
+        is_last = (self._stopping.done() or connection.half_closed) and not connection.front.unread
+        if is_last or connection.ends:
             response.force_close()
         return response
 

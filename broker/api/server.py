@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from broker.api import web
+from broker.api.heads import MALFORMED
 from broker.api.problems import RequestRefused, render
 from broker.api.representation import SERVER_NAME
 from broker.errors import BrokerError, Code, Remedy
@@ -25,9 +26,6 @@ NEVER_SECONDS = 86400.0
 SILENT = logging.getLogger("broker.api.aiohttp")
 SILENT.addHandler(logging.NullHandler())
 SILENT.propagate = False
-MALFORMED = RequestRefused(
-    "the request is not HTTP, or a line of it is longer than 8 KiB; the connection is closed", status=400
-)
 BUG = RequestRefused(
     "the broker made a mistake of its own; it is in its log",
     status=500,
@@ -112,14 +110,17 @@ class HttpConnection(QuietConnection):
         """As for every connection, and what was no HTTP is counted and told as a limit that was run into."""
         if status < 500:  # noqa: PLR2004
             self.connection.limited(MALFORMED)
+            if exc is not None:
+                exc.__traceback__ = None  # of a frame that holds it: a cycle
         return super().handle_error(request, status, exc, message)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> Any:
-        """Write the answer to its end; aiohttp takes a turn of the loop longer to wait for the next request."""
+        """Write the answer to its end, behind which the next request may be handed in."""
         finished = await super().finish_response(request, resp, start_time)
-        self.connection.written = bool(resp.keep_alive)
+        if resp.keep_alive:
+            self.connection.front.answered()
         return finished
 
 

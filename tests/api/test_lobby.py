@@ -111,6 +111,7 @@ async def test_where_descriptors_ran_out_it_says_so_and_accepts_again_a_moment_l
             server=general._server,
             shelter=general._shelter,
             turnstile=Turnstile(loop),
+            clock=loop.time,
         )
         lobby.open([listening])
         reader, writer = await asyncio.open_unix_connection(folder / "other.sock")
@@ -144,23 +145,27 @@ async def test_a_seat_that_is_closed_twice_takes_nobody_elses_place() -> None:
     await side.listener.stop()
 
 
-async def test_a_front_that_is_closed_is_gone_without_the_collector() -> None:
+@pytest.mark.parametrize("more", [b"", b"no header\r\n"])
+async def test_a_front_that_is_closed_is_gone_without_the_collector(more: bytes) -> None:
     side = a_side(hot=True)
     gc.disable()  # what is alive at a full collection is frozen: a cycle would stay for ever
     try:
+        loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
         side.listener.lobby.enter(ours)
-        (connection,) = side.listener.connections
-        theirs.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+        before = fronts()
+        theirs.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + more + b"\r\n")
         async with asyncio.timeout(5):
-            while not isinstance(connection.front, Front):
-                await settle()
-            await settle()
-            number = id(connection.front)
-            del connection
+            answer = await loop.sock_recv(theirs, 65536)
+            assert answer.startswith(b"HTTP/1.0 400 " if more else b"HTTP/1.1 200 ")
             theirs.close()
-            while any(id(each) == number and isinstance(each, Front) for each in gc.get_objects()):
+            while fronts() > before:
                 await settle()
     finally:
         gc.enable()
     await side.listener.stop()
+
+
+def fronts() -> int:
+    return sum(isinstance(each, Front) for each in gc.get_objects())

@@ -11,7 +11,7 @@ from broker.api.limits import Limits
 from broker.api.turnstile import Turnstile
 from tests.api.test_hot import a_side, settle
 
-HALF_A_HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Filler: " + b"x" * 1500
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
 async def test_so_many_pass_in_a_turn_and_those_of_one_user_in_the_order_of_coming() -> None:
@@ -61,16 +61,20 @@ async def test_who_sends_much_is_read_again_only_when_it_is_its_turn() -> None:
     ours, theirs = socket.socketpair()
     side.listener.lobby.enter(ours)
     connection = next(iter(side.listener.connections))
-    theirs.send(HALF_A_HEAD)
+    theirs.setblocking(False)
+    loop = asyncio.get_running_loop()
+    theirs.send(HEAD + b"\r\n")
+    assert (await asyncio.wait_for(loop.sock_recv(theirs, 65536), 5)).startswith(b"HTTP/1.1 200 ")
+    transport = connection.transport
+    assert isinstance(transport, asyncio.ReadTransport)
+    theirs.send(HEAD + b"X-Filler: " + b"x" * 1500)
     async with asyncio.timeout(5):
-        while not isinstance(connection.transport, asyncio.ReadTransport) or connection.transport.is_reading():
+        while transport.is_reading():
             await settle_once()
-        while not connection.transport.is_reading():
+        while not transport.is_reading():
             await settle_once()
     theirs.send(b"\r\n\r\n")
-    theirs.setblocking(False)
-    answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(theirs, 65536), 5)
-    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert (await asyncio.wait_for(loop.sock_recv(theirs, 65536), 5)).startswith(b"HTTP/1.1 200 ")
     theirs.close()
     await side.listener.stop()
 
