@@ -1,7 +1,7 @@
 """The API's description of itself: OpenAPI 3.1, written by hand as data.
 
-Knows no route: a test holds it against the table. The one invariant: problem codes and remedies are those of
-`broker.errors`.
+Knows no route: tests hold it against the table and against a running daemon. The one invariant: problem codes,
+their statuses and remedies are those of `broker.errors` and `broker.api.problems`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from broker import __version__
+from broker.api.parameters import MAX_NUMBER_LENGTH
+from broker.api.problems import STATUS_OF_CODE
 from broker.errors import Code, Remedy
 
 Json = dict[str, Any]
@@ -26,52 +28,119 @@ def document() -> Json:
             "title": "eliot-broker",
             "version": __version__,
             "description": "Tickets and logins over a Unix socket: curl --unix-socket PATH http://localhost/v1/status. "
-            "Requests with Origin, or a Host other than localhost or eliot-broker, are refused.",
+            "Requests with Origin, or a Host other than localhost or eliot-broker (or either with :80), are refused.",
         },
         "servers": [{"url": "http://localhost", "description": "over the Unix socket"}],
         "paths": _paths(),
-        "components": {"schemas": _schemas(), "parameters": _parameters(), "responses": _responses()},
+        "components": {"schemas": _schemas(), "parameters": _parameters()},
     }
 
 
 def _paths() -> Json:
     return {
-        "/v1/tickets": _get("listTickets", "Every ticket, no secret", _body("TicketList")),
-        "/v1/tickets/{name}": _get("getTicket", "A valid ticket (peers in `allow`)", _vended("Ticket"), *_VEND),
-        "/v1/tickets/{name}/watch": _get("watchTicket", "A line at every change", _lines(), "name"),
+        "/v1/tickets": _get("listTickets", "Every ticket, no secret", _body("TicketList"), codes=_CONFIGURED),
+        "/v1/tickets/{name}": _get(
+            "getTicket", "A valid ticket (peers in `allow`)", _vended("Ticket"), *_VEND, codes=_TICKET | _HAD
+        ),
+        "/v1/tickets/{name}/watch": _get("watchTicket", "A line at every change", _lines(), "name", codes=_TICKET),
         "/v1/tickets/{name}/refresh": _post(
-            "renewTicket", "This one was refused by the door", _vended("Ticket"), "name", "ifMatch", "accept"
+            "renewTicket",
+            "This one was refused by the door",
+            _vended("Ticket"),
+            "name",
+            "ifMatch",
+            "accept",
+            codes=_TICKET | _HAD,
         ),
         "/v1/tickets/{name}/probe": _probe(),
         "/v1/accounts/{name}/homes": _get(
-            "listHomes", "Plants and modules, where the service catalogue is open (admins)", _body("HomeList"), "name"
+            "listHomes",
+            "Plants and modules, where the service catalogue is open (admins)",
+            _body("HomeList"),
+            "name",
+            codes=_ACCOUNT | _HAD,
         ),
-        "/v1/accounts": _get("listAccounts", "Every account, no secret", _body("AccountList")),
-        "/v1/accounts/{name}": _get("getAccount", "One account, no secret", _body("Account"), "name"),
+        "/v1/accounts": _get("listAccounts", "Every account, no secret", _body("AccountList"), codes=_CONFIGURED),
+        "/v1/accounts/{name}": _get("getAccount", "One account, no secret", _body("Account"), "name", codes=_ACCOUNT),
         "/v1/accounts/{name}/id-token": _get(
-            "getIdToken", "The id token (admins, `allow_id_token`)", _vended("IdToken"), *_VEND
+            "getIdToken", "The id token (admins, `allow_id_token`)", _vended("IdToken"), *_VEND, codes=_ACCOUNT | _HAD
         ),
         "/v1/accounts/{name}/login": _post(
-            "beginLogin", "Begin a login (admins)", _body("Login"), "name", status="201"
+            "beginLogin", "Begin a login (admins)", _body("Login"), "name", status="201", codes=_ACCOUNT | _LOGIN
         ),
         "/v1/accounts/{name}/login/complete": _post(
-            "completeLogin", "Complete a login (admins)", _body("Account"), "name", body="LoginResponse"
+            "completeLogin",
+            "Complete a login (admins)",
+            _body("Account"),
+            "name",
+            body="LoginResponse",
+            codes=_ACCOUNT | _LOGIN,
         ),
-        "/v1/accounts/{name}/refresh": _post("refreshAccount", "One refresh now (admins)", _body("Account"), "name"),
-        "/v1/accounts/{name}/logout": _post("logout", "Drop login and tickets (admins)", _body("Account"), "name"),
-        "/v1/reload": _post("reload", "Read the configuration again (admins)", _body("Object")),
-        "/v1/status": _get("getStatus", "Everything, and the runway", _body("Object")),
+        "/v1/accounts/{name}/refresh": _post(
+            "refreshAccount", "One refresh now (admins)", _body("Account"), "name", codes=_ACCOUNT | _LOGIN
+        ),
+        "/v1/accounts/{name}/logout": _post(
+            "logout", "Drop login and tickets (admins)", _body("Account"), "name", codes=_ACCOUNT | _LOGIN
+        ),
+        "/v1/reload": _post(
+            "reload", "Read the configuration again (admins)", _body("Object"), codes=_CONFIGURED | _STATE
+        ),
+        "/v1/status": _get("getStatus", "Everything, and the runway", _body("Object"), codes=_CONFIGURED),
         "/healthz": _get("isLive", "The process answers", _body("Object")),
-        "/readyz": _get("isReady", "Everything kept warm can be had; 503 with reasons where not", _body("Object")),
-        "/metrics": _get("getMetrics", "OpenMetrics", _text("application/openmetrics-text")),
+        "/readyz": _readiness(),
+        "/metrics": _get("getMetrics", "OpenMetrics", _text("application/openmetrics-text"), codes=_CONFIGURED),
         "/openapi.json": _get("getDescription", "This document", _body("Object")),
     }
+
+
+_ANY = frozenset({Code.BAD_REQUEST, Code.NOT_ALLOWED, Code.SHUTTING_DOWN, Code.INTERNAL_ERROR})
+_CONFIGURED = frozenset({Code.CONFIG_ERROR})  # there is one, and it can be read
+_STATE = frozenset({Code.STATE_UNAVAILABLE})
+_TICKET = _CONFIGURED | {Code.UNKNOWN_TICKET}
+_ACCOUNT = _CONFIGURED | {Code.UNKNOWN_ACCOUNT}
+_LOGIN = _STATE | {
+    Code.LOGIN_REQUIRED,
+    Code.UPSTREAM_UNAVAILABLE,
+    Code.INVALID_RESPONSE,
+    Code.CLOCK_UNSYNCHRONIZED,
+}
+_HAD = _LOGIN | {Code.QUOTA_EXHAUSTED, Code.GATEWAY_OFFLINE, Code.USER_ACTION_REQUIRED, Code.SHORT_VALIDITY}
+_FIXED_ELSEWHERE = frozenset({Code.CONFIG_ERROR, Code.USER_ACTION_REQUIRED, Code.STATE_UNAVAILABLE})
+
+
+def _problems(codes: frozenset[Code]) -> Json:
+    """By status; too many requests are 429 where they were made of us, and 503 where the cloud says so to us."""
+    by_status: dict[int, list[str]] = {429: [str(Code.RATE_LIMITED)]}
+    upstream = {Code.RATE_LIMITED} if Code.UPSTREAM_UNAVAILABLE in codes else set()
+    for code in sorted(codes | _ANY | upstream):
+        status = STATUS_OF_CODE.get(code) or (502 if code in _FIXED_ELSEWHERE else 503)
+        by_status.setdefault(status, []).append(str(code))
+    return {str(status): _problem_of(status, by_status[status]) for status in sorted(by_status)}
+
+
+def _problem_of(status: int, codes: list[str]) -> Json:
+    narrowed: Json = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
+    response: Json = {
+        "description": "why not, and who must act (RFC 9457): " + ", ".join(codes),
+        "content": {"application/problem+json": {"schema": {"allOf": [_ref("Problem"), narrowed]}}},
+    }
+    if status in {429, 503}:
+        seconds = {"description": "seconds; not where the remedy is `login`", "schema": {"type": "integer"}}
+        response["headers"] = {"Retry-After": seconds}
+    return response
+
+
+def _readiness() -> Json:
+    """The one whose 503 is an answer, and no problem."""
+    item = _get("isReady", "Everything kept warm can be had; 503 with reasons where not", _body("Object"))
+    item["get"]["responses"]["503"]["content"] |= _body("Object")["content"]
+    return item
 
 
 def _probe() -> Json:
     """The one request whose body may be left out."""
     summary = "Which token and header form the operation accepts, by at most four counted calls (admins)"
-    item = _post("probeTicket", summary, _body("Probe"), "name", body="ProbeRequest")
+    item = _post("probeTicket", summary, _body("Probe"), "name", body="ProbeRequest", codes=_TICKET | _HAD)
     item["post"]["requestBody"]["required"] = False
     return item
 
@@ -79,26 +148,37 @@ def _probe() -> Json:
 _VEND = ("name", "minValidity", "wait", "ifNoneMatch", "accept")
 
 
-def _get(operation_id: str, summary: str, success: Json, *parameters: str) -> Json:
-    return {"get": _operation(operation_id, summary, {"200": success}, parameters)}
+_NO_CODES: frozenset[Code] = frozenset()
+
+
+def _get(operation_id: str, summary: str, success: Json, *parameters: str, codes: frozenset[Code] = _NO_CODES) -> Json:
+    return {"get": _operation(operation_id, summary, {"200": success}, parameters, codes)}
 
 
 def _post(
-    operation_id: str, summary: str, success: Json, *parameters: str, status: str = "200", body: str | None = None
+    operation_id: str,
+    summary: str,
+    success: Json,
+    *parameters: str,
+    status: str = "200",
+    body: str | None = None,
+    codes: frozenset[Code] = _NO_CODES,
 ) -> Json:
-    operation = _operation(operation_id, summary, {status: success}, parameters)
+    operation = _operation(operation_id, summary, {status: success}, parameters, codes)
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
     return {"post": operation}
 
 
-def _operation(operation_id: str, summary: str, responses: Json, parameters: tuple[str, ...]) -> Json:
+def _operation(
+    operation_id: str, summary: str, responses: Json, parameters: tuple[str, ...], codes: frozenset[Code]
+) -> Json:
     if "ifNoneMatch" in parameters:
         responses["304"] = {"description": "the generation of If-None-Match is still the newest, and valid"}
     operation: Json = {
         "operationId": operation_id,
         "summary": summary,
-        "responses": {**responses, "default": {"$ref": "#/components/responses/Problem"}},
+        "responses": {**responses, **_problems(codes)},
     }
     if parameters:
         operation["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in parameters]
@@ -195,17 +275,24 @@ def _problem() -> Json:
 
 
 def _parameters() -> Json:
-    whole = {"type": "integer", "minimum": 0}
+    whole = {"type": "integer", "minimum": 0, "maximum": 10**MAX_NUMBER_LENGTH - 1}
+    generation, bare = '"[0-9]{1,18}"', "[0-9]{1,18}"
     return {
         "name": {"name": "name", "in": "path", "required": True, "schema": TEXT},
         "minValidity": {"name": "min_validity", "in": "query", "description": "seconds", "schema": whole},
         "wait": {"name": "wait", "in": "query", "description": "seconds", "schema": {**whole, "maximum": 300}},
-        "ifNoneMatch": {"name": "If-None-Match", "in": "header", "schema": TEXT},
-        "ifMatch": {"name": "If-Match", "in": "header", "required": True, "schema": TEXT},
+        "ifNoneMatch": {
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "the generation that is known, quoted; several are a list",
+            "schema": {**TEXT, "pattern": f"^({bare}|{generation}(, {generation})*)$"},
+        },
+        "ifMatch": {
+            "name": "If-Match",
+            "in": "header",
+            "required": True,
+            "description": "the generation that was refused, quoted",
+            "schema": {**TEXT, "pattern": f"^({bare}|{generation})$"},
+        },
         "accept": {"name": "Accept", "in": "header", "schema": TEXT},
     }
-
-
-def _responses() -> Json:
-    content = {"application/problem+json": {"schema": _ref("Problem")}}
-    return {"Problem": {"description": "why not, and who must act (RFC 9457)", "content": content}}

@@ -104,7 +104,7 @@ def newest_known(if_none_match: str | None) -> int | None:
         return None
     if if_none_match.strip() == "*":
         raise BadRequest("If-None-Match must name a generation", hint='send If-None-Match: "GENERATION"')
-    tags = ENTITY_TAG.findall(if_none_match)
+    tags = [if_none_match.strip()] if _is_generation(if_none_match.strip()) else ENTITY_TAG.findall(if_none_match)
     if not tags:
         raise BadRequest("If-None-Match is no entity tag", hint='send If-None-Match: "GENERATION", with the quotes')
     return max((int(tag) for tag in tags if _is_generation(tag)), default=None)

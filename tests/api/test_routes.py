@@ -146,10 +146,17 @@ async def test_a_query_that_cannot_be_understood_is_a_bad_request(broker: Broker
     assert broker.backend.asked == []
 
 
-@pytest.mark.parametrize("condition", ["*", "7", ""])
+@pytest.mark.parametrize("condition", ["*", "7, 8", "x", ""])
 async def test_a_condition_that_is_no_entity_tag_is_a_bad_request(broker: Broker, condition: str) -> None:
     status, body = await broker.json("GET", "/v1/tickets/front-door", headers={"If-None-Match": condition})
     assert (status, body["code"]) == (400, "bad_request")
+
+
+async def test_a_generation_without_its_quotes_is_understood_in_either_condition(broker: Broker) -> None:
+    async with broker.session.get(TICKET, headers={"If-None-Match": "7"}):
+        assert broker.backend.asked[-1][2]["newer_than"] == 7
+    async with broker.session.post(TICKET + "/refresh", headers={"If-Match": "7"}):
+        assert broker.backend.asked[-1] == ("renew", "front-door", {"refused_generation": 7})
 
 
 async def test_a_refused_ticket_is_renewed_by_its_generation(broker: Broker) -> None:
