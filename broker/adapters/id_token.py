@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SERVICE = "identity provider"
 ALGORITHM = "RS256"
+NOT_A_JWT = (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)  # as joserfc says it, or JSON
+LONGEST_SUBJECT = 255  # OpenID Connect Core 1.0, section 2
 LONGEST_HEADER_BYTES = 8192
 """Some providers put a certificate chain (x5c) into the header; joserfc's own limit is 512."""
 
@@ -55,12 +57,15 @@ class IdTokens:
             given = claims.get("nonce")
             if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.reveal().encode()):
                 raise _wrong("nonce is not the one of this login")
+        subject = claims["sub"]
+        if not isinstance(subject, str) or len(subject) > LONGEST_SUBJECT or not subject.isprintable():
+            raise _wrong("sub is no name that can be shown")
         expires_at = unix_seconds(claims["exp"])
         if expires_at is None:
             raise _wrong("exp is no moment of this century")
         return IdClaims(
             issuer=claims["iss"],
-            subject=claims["sub"],
+            subject=subject,
             issued_at=unix_seconds(claims.get("iat")),
             expires_at=expires_at,
             display_name=display_name(claims),
@@ -74,7 +79,7 @@ class IdTokens:
     def _signed_claims(self, text: str) -> dict[str, Any]:
         try:
             header = jws.extract_compact(text.encode("ascii"), registry=self._registry).headers()
-        except (JoseError, ValueError, TypeError, KeyError) as error:
+        except NOT_A_JWT as error:
             raise _wrong("it is no JWT") from error
         if header.get("alg") != ALGORITHM:
             raise _wrong(f"it is not signed with {ALGORITHM}")
@@ -82,7 +87,7 @@ class IdTokens:
         for key in self._keys.candidates(kid if isinstance(kid, str) else None):
             try:
                 return jwt.decode(text, key, algorithms=[ALGORITHM], registry=self._registry).claims
-            except (JoseError, ValueError):  # another key's, or a payload that is no object
+            except NOT_A_JWT:  # another key's, or a payload that is no object
                 continue
         raise _wrong("its signature fits none of the provider's keys")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from broker.adapters.disk import unavailable
-from broker.errors import AlreadyRunning
+from broker.errors import AlreadyRunning, StoreUnavailable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,6 +33,7 @@ class StateLock:
         path = self._directory / LOCK_FILE
         with unavailable(f"state lock {path}"):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_anothers(self._directory)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,6 +66,15 @@ class StateLock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _refuse_anothers(directory: Path) -> None:
+    owner, ours = directory.stat().st_uid, os.geteuid()
+    if owner not in {0, ours}:
+        raise StoreUnavailable(
+            f"state directory {directory} belongs to user {owner}, who could swap files; nothing is kept there",
+            hint=f"chown -R {ours} {directory}",
+        )
 
 
 def _holder(note: bytes) -> str:

@@ -176,8 +176,12 @@ def _usable(url: str, what: str) -> str:
     """The URL, if secrets may be sent there. Raises: UpstreamRejected."""
     try:
         parts = urlsplit(url)
-        fine = bool(parts.hostname) and (
-            parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+        fine = (
+            url.isprintable()
+            and bool(parts.hostname)
+            and (  # a person is shown one of them
+                parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+            )
         )
     except ValueError:
         fine = False

@@ -77,6 +77,7 @@ def bind_socket(config: SocketConfig) -> Endpoint:
     group_id = None if config.group is None else _group_id(config.group)
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _refuse_unsafe(path.parent)
         lock_fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise _refusal(path, error) from None
@@ -88,6 +89,21 @@ def bind_socket(config: SocketConfig) -> Endpoint:
         os.close(lock_fd)
         raise
     return Endpoint(listening, path=path, inode=_inode(path), lock_fd=lock_fd)
+
+
+def _refuse_unsafe(directory: Path) -> None:
+    """Where others may rename files, anybody could listen in our place: clients would take the word of a stranger."""
+    found = directory.stat()
+    if found.st_uid not in {0, os.geteuid()}:
+        why = f"belongs to user {found.st_uid}, who could put another socket there"
+    elif found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+        why = "is writable by everybody, who could put another socket there"
+    else:
+        return
+    raise ConfigError(
+        f"[socket] path: directory {directory} {why}",
+        hint="a directory of root's or of the broker's own user; chmod o-w",
+    )
 
 
 def _lock(lock_fd: int, path: Path) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SERVICE = "issuer"
+MOST_LEVELS = 16  # of a sender
 LONGEST_TICKET_BYTES = 16 * 1024
 QUOTA_WAIT_SECONDS = 3600.0
 """Where a quota answer does not say when: what the vendor's own firmware waits."""
@@ -252,8 +253,7 @@ def _entries(document: object) -> Iterator[tuple[str | None, Mapping[str, object
     units = document.get("audiovideounits") if isinstance(document, dict) else None
     for unit in units if isinstance(units, list) else []:
         if isinstance(unit, dict):
-            sender = unit.get("sender")
-            yield _usable(unit.get("ticket")), sender if isinstance(sender, dict) else {}
+            yield _usable(unit.get("ticket")), _sender(unit)
 
 
 def _plant_of(sender: Mapping[str, object]) -> str:
@@ -275,8 +275,20 @@ def _at_pointer(document: object, pointer: str) -> tuple[str | None, Mapping[str
             value = value[int(step)] if int(step) < len(value) else None
         else:
             return None, {}
-    sender = parent.get("sender") if isinstance(parent, dict) else None
-    return _usable(value), sender if isinstance(sender, dict) else {}
+    return _usable(value), _sender(parent) if isinstance(parent, dict) else {}
+
+
+def _sender(unit: Mapping[str, object]) -> Mapping[str, object]:
+    """The entry's `sender`, as it came; none that is deeper than can be written again, or larger than a ticket."""
+    sender = unit.get("sender")
+    if not isinstance(sender, dict) or not _is_within(sender, MOST_LEVELS):
+        return {}
+    return sender if len(json.dumps(sender)) <= LONGEST_TICKET_BYTES else {}
+
+
+def _is_within(value: object, levels: int) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inside is None or (levels > 0 and all(_is_within(each, levels - 1) for each in inside))
 
 
 def _usable(ticket: object) -> str | None:

@@ -96,6 +96,10 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("no audience", {"aud": None}, "missing: aud"),
     ("no subject", {"sub": None}, "missing: sub"),
     ("an empty subject", {"sub": ""}, "sub is not"),
+    ("a subject that draws on the terminal", {"sub": "\x1b]0;owned\x07"}, "sub is no name"),
+    ("a subject with a control character of one byte", {"sub": "a\x9b2J"}, "sub is no name"),
+    ("a subject without end", {"sub": "a" * 256}, "sub is no name"),
+    ("a subject that is a number", {"sub": 5}, "sub"),
     ("no expiry", {"exp": None}, "missing: exp"),
     ("an expiry that is text", {"exp": "tomorrow"}, "exp is not"),
     ("an expiry that is no number", {"exp": float("nan")}, "exp is not"),
@@ -303,3 +307,21 @@ def test_no_failure_holds_a_part_of_the_token() -> None:
     with pytest.raises(UpstreamError) as caught:
         Case().verify(Secret(text))
     assert all(piece not in f"{caught.value!r}{caught.value.hint}" for piece in text.split("."))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[" * 5000,
+        b'{"alg": "RS256", "x": ' + b"[" * 2900 + b"]" * 2900 + b"}",
+        b'{"alg": "RS256", "crit": 5}',
+        b'{"alg": "RS256", "crit": ["b64"], "b64": false}',
+        b'{"alg": "RS256", "kid": {}}',
+        b"null",
+    ],
+)
+def test_a_header_made_to_trip_the_parser_is_no_bug_of_ours(header: bytes) -> None:
+    _, payload, signature = token().reveal().split(".")
+    made = base64.urlsafe_b64encode(header).rstrip(b"=").decode()
+    with pytest.raises(InvalidResponse):
+        Case().verify(Secret(f"{made}.{payload}.{signature}"))

@@ -70,3 +70,12 @@ def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreUnavailable, match="state lock"):
         StateLock(tmp_path / "file" / "state").acquire()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_another_user_is_refused_before_anything_is_written_there(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    with pytest.raises(StoreUnavailable, match="belongs to user 12345") as caught:
+        StateLock(tmp_path).acquire()
+    assert caught.value.hint == f"chown -R 0 {tmp_path}"
+    assert list(tmp_path.iterdir()) == []

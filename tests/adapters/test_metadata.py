@@ -98,6 +98,8 @@ def test_what_is_known_stays_while_nothing_newer_can_be_had() -> None:
         ({"issuer": ISSUER}, InvalidResponse),
         ({**DOCUMENT, "token_endpoint": 7}, InvalidResponse),
         ({**DOCUMENT, "token_endpoint": "http://id.example/token"}, UpstreamRejected),
+        ({**DOCUMENT, "authorization_endpoint": "https://id.example/\x1b]0;owned\x07"}, UpstreamRejected),
+        ({**DOCUMENT, "authorization_endpoint": "https://id.example/\x9b2J"}, UpstreamRejected),
         ({**DOCUMENT, "token_endpoint": "file:///etc/passwd"}, UpstreamRejected),
         ({**DOCUMENT, "issuer": "https://other.example"}, UpstreamRejected),
     ],

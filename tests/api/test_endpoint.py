@@ -133,3 +133,32 @@ def test_a_descriptor_that_is_no_listening_unix_socket_is_refused() -> None:
         adopt_socket(reader)
     os.close(reader)
     os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "refused"),
+    [
+        (0o755, None, False),
+        (0o1777, None, False),
+        (0o2770, None, False),
+        (0o777, None, True),
+        (0o755, 12345, True),
+        (0o700, 12345, True),
+    ],
+)
+def test_nothing_listens_in_a_directory_where_others_could_put_another_socket(
+    folder: Path, mode: int, owner: int | None, refused: bool
+) -> None:
+    if owner is not None and os.geteuid() != 0:
+        pytest.skip("cannot run here: only root can give a directory away")
+    place = folder / "place"
+    place.mkdir()
+    place.chmod(mode)
+    if owner is not None:
+        os.chown(place, owner, owner)
+    if not refused:
+        bind_socket(SocketConfig(path=place / "s", mode=0o600)).release()
+        return
+    with pytest.raises(ConfigError, match="another socket there"):
+        bind_socket(SocketConfig(path=place / "s", mode=0o600))
+    assert list(place.iterdir()) == []

@@ -144,6 +144,23 @@ def test_only_a_401_that_does_not_name_the_key_is_worth_a_fresh_token(message: s
     assert isinstance(caught.value, TokenRefused) is refused
 
 
+@pytest.mark.parametrize(
+    ("sender", "kept"),
+    [
+        ('{"a": ' * 15 + "[1]" + "}" * 15, True),
+        ('{"a": ' * 950 + "1" + "}" * 950, False),
+        ('{"a": ' + "[" * 900 + "]" * 900 + "}", False),
+        ('{"a": "' + "x" * 20_000 + '"}', False),
+        ('{"a": "\\ud800"}', True),
+    ],
+)
+def test_a_sender_that_could_not_be_written_again_is_left_out_and_the_ticket_is_not(sender: str, kept: bool) -> None:
+    body = '{"audiovideounits": [{"ticket": "opaque", "sender": ' + sender + "}]}"
+    issued = read_ticket(HttpAnswer(200, {"content-type": "application/json"}, body.encode(), ""), plant_id=PLANT)
+    assert issued.ticket.reveal() == "opaque"
+    assert (issued.sender != {}) is kept
+
+
 def test_a_ticket_is_read_with_its_times_and_its_sender() -> None:
     text = jwt(iat=NOW, nbf=NOW - 5, exp=NOW + 300)
     issued = read(answer(200, units(unit(text, PLANT)), age="3"))
