@@ -7,6 +7,7 @@ computed from the code.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,6 +80,47 @@ def expected(peer: str, rule: str, route: str) -> bool:
 
 def routes(listener: Listener) -> dict[str, Action]:
     return {f"{route.method} {route.template}": route.action for route in listener.routes}
+
+
+NAMES = {  # of the peers, as the README tells them
+    "uid": "the user `alice`, uid 1000",
+    "supplementary group": "`bob`, in the group `doorbell`, gid 44",
+    "unit": "a process of `sip-gateway.service`",
+    "root": "root, which is in `admins` by default",
+    "admin": "`carol`, whom `admins` names",
+    "the broker's own": "the broker's own user",
+    "nobody": "any other user",
+    "of no known name or unit": "who has no name that the system tells in time, and no unit",
+}
+COLUMNS = {  # heading: the rule, and a route of the action
+    "look": ("an empty allow", "GET /v1/status"),
+    "ticket, no `allow`": ("none", "GET /v1/tickets/{name}"),
+    "ticket, `[]`": ("an empty allow", "GET /v1/tickets/{name}"),
+    "ticket, `user:alice` or `uid:1000`": ("user:", "GET /v1/tickets/{name}"),
+    "ticket, `group:doorbell` or `gid:44`": ("group:", "GET /v1/tickets/{name}"),
+    "ticket, `unit:sip-gateway.service`": ("unit:", "GET /v1/tickets/{name}"),
+    "id token": ("none", "GET /v1/accounts/{name}/id-token"),
+    "id token, `allow_id_token` of `alice`": ("allow_id_token", "GET /v1/accounts/{name}/id-token"),
+    "administer": ("none", "POST /v1/reload"),
+}
+
+
+def readme_table() -> str:
+    """The table of the README's chapter on security."""
+    lines = ["| who asks | " + " | ".join(COLUMNS) + " |", "| --- |" + " :-: |" * len(COLUMNS)]
+    for peer, told in NAMES.items():
+        cells = ("✓" if expected(peer, *column) else " " for column in COLUMNS.values())
+        lines.append(f"| {told} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def test_the_readme_has_this_table() -> None:
+    assert set(NAMES) == set(PEERS)
+    assert readme_table() in (Path(__file__).parents[2] / "README.md").read_text(), "\n" + readme_table()
+
+
+def test_rules_that_share_a_column_of_the_readme_open_the_same() -> None:
+    assert (VENDS["user:"], VENDS["group:"]) == (VENDS["uid:"], VENDS["gid:"])
 
 
 async def test_every_route_is_in_the_table(broker: Broker) -> None:
