@@ -148,8 +148,8 @@ def test_only_a_401_that_does_not_name_the_key_is_worth_a_fresh_token(message: s
     ("sender", "kept"),
     [
         ('{"a": ' * 15 + "[1]" + "}" * 15, True),
-        ('{"a": ' * 950 + "1" + "}" * 950, False),
-        ('{"a": ' + "[" * 900 + "]" * 900 + "}", False),
+        ('{"a": ' * 500 + "1" + "}" * 500, False),
+        ('{"a": ' + "[" * 500 + "]" * 500 + "}", False),
         ('{"a": "' + "x" * 20_000 + '"}', False),
         ('{"a": "\\ud800"}', True),
     ],
