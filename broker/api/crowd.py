@@ -107,16 +107,18 @@ class Crowds:
             crowd.epoll.close()
 
     def _refuse_the_next(self) -> None:
-        """One of each crowd that waits."""
+        """One of one crowd that waits; the crowds take turns."""
         self._pacing = None
-        for crowd in tuple(self._of_uid.values()):
-            while crowd.put_off:
-                seat, connection, refusal = crowd.put_off.popleft()
-                if seat.connection is connection:  # and not gone meanwhile
-                    self._throw_out_of(crowd, seat, refusal)
-                    break
-        if any(crowd.put_off for crowd in self._of_uid.values()):
-            self._pacing = self._loop.call_later(REFUSAL_SECONDS, self._refuse_the_next)
+        waiting = [uid for uid, crowd in self._of_uid.items() if crowd.put_off]
+        if not waiting:
+            return
+        crowd = self._of_uid[waiting[0]] = self._of_uid.pop(waiting[0])  # behind the others
+        while crowd.put_off:
+            seat, connection, refusal = crowd.put_off.popleft()
+            if seat.connection is connection:  # and not gone meanwhile
+                self._throw_out_of(crowd, seat, refusal)
+                break
+        self._pacing = self._loop.call_later(REFUSAL_SECONDS / len(waiting), self._refuse_the_next)
 
     def _throw_out_of(self, crowd: Crowd | None, seat: Seat, refusal: RequestRefused) -> None:
         if crowd is not None:
