@@ -72,15 +72,18 @@ def share(taken: list[float], part: float) -> float:
 
 @dataclass
 class Footprint:
-    """What a process has: memory in bytes, open descriptors."""
+    """What a process has: memory in bytes, `own` without files that others may share, and open descriptors."""
 
     rss: int
+    own: int
     descriptors: int
 
     @classmethod
     def of(cls, pid: int) -> Footprint:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return cls(pages * os.sysconf("SC_PAGE_SIZE"), sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
+        resident, shared = (int(pages) for pages in Path(f"/proc/{pid}/statm").read_text().split()[1:3])
+        page_bytes = os.sysconf("SC_PAGE_SIZE")
+        descriptors = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+        return cls(resident * page_bytes, (resident - shared) * page_bytes, descriptors)
 
 
 @dataclass
@@ -156,7 +159,10 @@ class Report:
                 f"({self.ratio(kind):.2f} times; {len(quiet)} and {len(besieged)} requests)"
             )
         for name, seen in (("before", self.before), ("during", self.during), ("after", self.after)):
-            yield f"{name}: {seen.rss / 2**20:.1f} MiB, {seen.descriptors} descriptors"
+            yield (
+                f"{name}: {seen.rss / 2**20:.1f} MiB, {seen.own / 2**20:.1f} of it its own, "
+                f"{seen.descriptors} descriptors"
+            )
         yield f"the crowd: {self.crowd}"
 
 
