@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from broker.api.endpoint import adopt_socket, bind_socket
 from broker.api.limits import Limits, raise_descriptor_limit
 from broker.api.listener import Listener
 from broker.api.metrics_listener import MetricsListener
+from broker.core.trouble import refused_reload
 from broker.errors import BrokerError, StoreError
 from broker.fanout import Fanout
 from broker.flights import Flights
@@ -33,6 +35,7 @@ from broker.installation import Installation
 from broker.login_window import RedirectWindow, check_free
 from broker.services.desk import Desk
 from broker.services.homes import Homes
+from broker.services.hook_health import SUBJECT as HOOK
 from broker.services.logins import Logins
 from broker.services.maintenance import Maintenance
 from broker.services.probe import Prober
@@ -60,13 +63,13 @@ class App:
         config_path: Path | None,
         environ: MutableMapping[str, str],
         parts: assembly.Parts | None = None,
-        log: StandardLog | None = None,
+        events: Fanout | None = None,
     ) -> None:
         self._clock = SystemClock()
         self._collector = Collector()
         self._manager = ServiceManager(environ)
         self._adopted = [adopt_socket(descriptor) for descriptor in adopt_sockets(environ)]
-        self._events = Fanout(log or StandardLog("info", "auto", sys.stderr, self._clock))
+        self._events = events or Fanout(StandardLog("info", "auto", sys.stderr, self._clock), self._clock)
         self._timekeeper = Timekeeper(self._clock, self._events)
         self._installed = Installation(
             config_path,
@@ -105,6 +108,7 @@ class App:
         )
         self._metrics = MetricsListener(self._desk.metrics)
         self._desk.accounts_by_name = self._accounts
+        self._desk.troubles, self._desk.stood_for = self._installed.troubles, self._installed.stood_for
         self._maintenance = Maintenance(
             lambda: self._accounts, logins=self._logins, timekeeper=self._timekeeper, events=self._events
         )
@@ -176,11 +180,17 @@ class App:
         self._heartbeat = Heartbeat(self._manager, path, given=bool(self._adopted), monotonic=self._monotonic)
         self._collector.settle()
         self._manager.ready(self._status_line())
-        self._events.emit("service.ready", version=broker.__version__, accounts=len(self._accounts))
+        self._tell_started(path)
         telling = self._group.create_task(self._events.hooks.run())
         ticking = self._group.create_task(self._ticker.run())
         await self._stop.wait()
         await self._shut_down(ticking, telling)
+
+    def _tell_started(self, path: Path) -> None:
+        """To the hook too, which is thereby tried at each start."""
+        tickets = sum(len(account.tickets) for account in self._accounts.values())
+        facts = {"version": broker.__version__, "pid": os.getpid(), "socket": path}
+        self._events.emit("service.started", **facts, accounts=len(self._accounts), tickets=tickets)
 
     async def _sweep(self) -> float:
         self._events.counters.swept(self._monotonic())
@@ -217,9 +227,12 @@ class App:
                 self._events.emit("config.reload_failed", detail=error.message)
                 if self._installed.config is None:
                     self._degrade(error)
+                else:
+                    self._installed.refused = refused_reload(error)
                 raise
             finally:
                 self._manager.ready(self._status_line())
+        self._installed.reminders.forget(HOOK)  # whoever mended it wants to know at once whether it works
         self._wake()
         return {"changes": changes}
 

@@ -18,6 +18,7 @@ from broker.adapters.process import CrashReports, shut_in, spare_memory
 from broker.adapters.redaction import crash_report
 from broker.app import App
 from broker.errors import BrokerError
+from broker.fanout import Fanout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,10 +34,11 @@ def serve(config_path: Path | None, parts: Parts | None = None) -> int:
     shut_in()
     spare_memory()
     log = StandardLog("info", "auto", sys.stderr, SystemClock())
-    foreign, reports = log.adopt_foreign(), CrashReports(partial(_tell_defect, log))
+    events = Fanout(log, SystemClock())
+    foreign, reports = log.adopt_foreign(), CrashReports(partial(_tell_defect, events))
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(App(config_path, os.environ, parts, log), reports))
+            return runner.run(_serve(App(config_path, os.environ, parts, events), reports))
     except BrokerError:
         raise
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # the last place at which a defect can be told
@@ -64,10 +66,10 @@ async def _serve(app: App, reports: CrashReports) -> int:
     return await app.run()
 
 
-def _tell_defect(log: StandardLog, where: str, error: BaseException | None) -> None:
+def _tell_defect(events: Fanout, where: str, error: BaseException | None) -> None:
     """A defect that ends nothing by itself: in a thread, a callback, a task that nobody waits for."""
     detail, trace = (None, None) if error is None else (type(error).__name__, crash_report(error))
-    log.emit("defect.found", where=where, detail=detail, traceback=trace)
+    events.emit("defect.found", where=where, detail=detail, traceback=trace)
 
 
 def _refusal(group: BaseExceptionGroup[BaseException]) -> BrokerError | None:

@@ -34,14 +34,11 @@ _LIFE = "generation fingerprint issued_at expires_at remaining_seconds"
 
 EVENTS: dict[str, Event] = {
     # the process
-    "service.started": _event("info", "version pid state_directory key_source key_id socket", hooks=True),
-    "service.ready": _event("info", "version accounts tickets elapsed_seconds"),
+    "service.started": _event("info", "version pid socket accounts tickets", hooks=True),
     "service.stopping": _event("info", "reason", hooks=True),
     "service.stopped": _event("info", "elapsed_seconds"),
     "service.crashed": _event("error", "detail traceback"),
     "defect.found": _event("error", "where detail traceback"),
-    "watchdog.started": _event("debug", "interval_seconds"),
-    "watchdog.late": _event("warning", "elapsed_seconds interval_seconds detail"),
     # the configuration
     "config.loaded": _event("info", "file accounts tickets"),
     "config.reloaded": _event("info", "file changes count detail"),
@@ -73,7 +70,6 @@ EVENTS: dict[str, Event] = {
     "ticket.issued": _event("info", f"ticket account {_LIFE}"),
     "ticket.issue_failed": _event("warning", f"ticket account {_FAILURE}"),
     "ticket.served": _event("info", f"ticket account {_PEER} {_LIFE}"),
-    "ticket.refused": _event("warning", f"ticket account {_PEER} {_FAILURE}"),
     "ticket.unavailable": _event("error", f"ticket account {_FAILURE}", hooks=True),
     "ticket.recovered": _event("info", "ticket account generation", hooks=True),
     "ticket.probed": _event("info", "ticket account count"),
@@ -96,6 +92,7 @@ EVENTS: dict[str, Event] = {
     "request.refused": _event("warning", f"method path reason account ticket {_PEER} {_FAILURE}"),
     "request.limited": _event("warning", f"method path reason account ticket {_PEER} {_FAILURE}"),
     "request.failed": _event("error", "method path detail traceback"),
+    "hook.installed": _event("info", "", hooks=True),
     "hook.failed": _event("warning", "hook_event detail"),
     "library.warned": _event("warning", "logger detail traceback"),
     "library.failed": _event("error", "logger detail traceback"),

@@ -20,15 +20,17 @@ from broker.adapters.worker import ThreadWorker
 from broker.config.changes import describe_changes, in_force_after_reload
 from broker.config.file import find_config_file, read_config
 from broker.config.warnings import config_warnings
+from broker.core.trouble import Trouble
 from broker.services.counting import counted
 from broker.services.fleet import Account, Cloud, Surroundings
 from broker.services.reminders import Reminders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, MutableMapping
     from pathlib import Path
 
     from broker.config import AccountConfig, Config, PublishConfig
+    from broker.errors import StoreUnavailable
     from broker.fanout import Fanout
     from broker.ports import Clock, HomeCatalogue, TicketIssuer
     from broker.services.timekeeper import Timekeeper
@@ -67,6 +69,7 @@ class Installation:
         self.config: Config | None = None
         self.accounts: dict[str, Account] = {}
         self.state: dict[str, str] | None = None  # where it is, and what protects it
+        self.refused: Trouble | None = None  # why the last reload left the old configuration in force
         self.reminders = Reminders(events)
         self.disk_worker = ThreadWorker("disk", DISK_THREADS)
         self.exchange_worker = ThreadWorker("exchange", EXCHANGE_THREADS)
@@ -83,6 +86,19 @@ class Installation:
         self._around: Surroundings | None = None
         self._retired: list[Cloud] = []
         self._removed: dict[str, Account] = {}
+        self._left_over: Mapping[str, StoreUnavailable] = {}  # published files that are named no more and still there
+
+    def troubles(self) -> Iterator[Trouble]:
+        """What a person must mend that is no account's."""
+        yield from (each for each in (self.refused, self._events.hook_health.trouble) if each is not None)
+        if self.reminders.trouble is not None:
+            yield Trouble("state of reminders", self.reminders.trouble)
+        for name, error in self._left_over.items():
+            yield Trouble(f"published file of {name}", error)
+
+    def stood_for(self, subject: str, code: str) -> float | None:
+        """For how many seconds a problem has stood that only a person can mend; None where that is not known."""
+        return self.reminders.since(subject, code, self._timekeeper.now())
 
     # the configuration
 
@@ -113,15 +129,17 @@ class Installation:
         assert self._around is not None
         config, around = prepared.config, self._around
         self._events.log.configure(config.log.level, config.log.format)
-        self._events.hooks.command = config.hooks.command
+        self._events.run_hooks(config.hooks.command)
         await self._publish_to({name: ticket.publish for name, ticket in config.tickets.items() if ticket.publish})
         await self._retire(config, prepared.clouds)
         added = assembly.set_fleet(self.accounts, config, lambda account: prepared.clouds[account.name], around)
         for account in added:
             await self._open(account)
         assembly.set_tickets(self.accounts, config, around)
-        self.config = config
+        before, self.config, self.refused = self.config, config, None
         self._tell(config, prepared.changes)
+        if before is not None and before.hooks != config.hooks:
+            self._events.emit("hook.installed")
 
     async def _open(self, account: Account) -> None:
         """Take up what a new account has on disk.
@@ -171,8 +189,8 @@ class Installation:
         )
 
     async def _publish_to(self, targets: Mapping[str, PublishConfig]) -> None:
-        failures = await self.disk_worker.run(partial(self._publisher.retarget, targets))
-        for name, error in failures.items():
+        self._left_over = await self.disk_worker.run(partial(self._publisher.retarget, targets))
+        for name, error in self._left_over.items():
             self._events.emit("publish.failed", ticket=name, detail=error.message, hint=error.hint)
 
     def _tell(self, config: Config, changes: list[str]) -> None:

@@ -26,6 +26,7 @@ HINTS = {
     errno.EROFS: "mount the file system read-write",
     errno.EIO: "the disk itself fails: look into the kernel's log",
 }
+LOOK = "look at that file and its directory: the broker's own user must be able to read and write them"
 
 
 class RealDisk:
@@ -96,4 +97,4 @@ def unavailable(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreUnavailable(f"{what}: {in_words(error)}", hint=HINTS.get(error.errno or 0)) from error
+        raise StoreUnavailable(f"{what}: {in_words(error)}", hint=HINTS.get(error.errno or 0, LOOK)) from error

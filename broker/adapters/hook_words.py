@@ -27,6 +27,7 @@ SENTENCES: dict[str, str] = {
     "logout.done": "logged out of {account}",
     "ticket.unavailable": "there is no valid ticket {ticket} ({code}); see: eliot-broker why {ticket}",
     "ticket.recovered": "ticket {ticket} can be had again",
+    "hook.installed": "news of eliot-broker is told here from now on",
     "publish.failed": "ticket {ticket} could not be published: {detail}",
     "quota.exhausted": "the call quota of {account} is used up; no call for {retry_after}",
     "quota.replenished": "the call quota of {account} is replenished",

@@ -30,7 +30,8 @@ _Subject = tuple[str, str]
 class Hooks:
     """Queues events (`emit`, from the loop) and runs `command` for each (`run`, a task of the application).
 
-    `on_failure(event, detail)` hears of every run that failed and every event that was dropped.
+    `on_failure(event, detail)` hears of every run that failed and every event that was dropped, `on_success` of
+    every run that ended well.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Hooks:
         command: Sequence[str],
         on_failure: Callable[[str, str], None],
         *,
+        on_success: Callable[[], None] = lambda: None,
         environment: Mapping[str, str] = os.environ,
         limit_seconds: float = LIMIT_SECONDS,
         longest_queue: int = LONGEST_QUEUE,
     ) -> None:
         self.command = tuple(command)
         self._on_failure = on_failure
+        self._on_success = on_success
         self._kept = {name: environment[name] for name in KEPT if name in environment}
         self._limit_seconds = limit_seconds
         self._longest_queue = longest_queue
@@ -85,22 +88,33 @@ class Hooks:
         self._closing = True
         self._arrived.set()
 
+    def use(self, command: Sequence[str]) -> None:
+        """Run this command from now on; what waits is told by it, or by nobody where there is none."""
+        self.command = tuple(command)
+        if not self.command:
+            self._waiting.clear()
+
     async def _drain(self) -> None:
         while self._waiting:
             (event, _), variables = next(iter(self._waiting.items()))
             del self._waiting[next(iter(self._waiting))]
+            command = self.command
             try:
-                failure = await self._call(variables)
+                failure = await self._call(command, variables)
             except asyncio.CancelledError:
-                self._on_failure(event, f"{self.command[0]} was killed: the broker had to stop")
+                self._on_failure(event, f"{command[0]} was killed: the broker had to stop")
                 raise
-            if failure is not None:
+            if command != self.command:
+                continue  # replaced meanwhile: it is nobody's trouble any more
+            if failure is None:
+                self._on_success()
+            else:
                 self._on_failure(event, failure)
 
-    async def _call(self, variables: Mapping[str, str]) -> str | None:
+    async def _call(self, command: tuple[str, ...], variables: Mapping[str, str]) -> str | None:
         try:
             process = await asyncio.create_subprocess_exec(
-                *self.command,
+                *command,
                 env={**self._kept, **variables},
                 cwd="/",
                 stdin=asyncio.subprocess.DEVNULL,
@@ -109,18 +123,18 @@ class Hooks:
                 start_new_session=True,
             )
         except OSError as error:
-            return f"{self.command[0]} could not be started: {in_words(error)}"
+            return f"{command[0]} could not be started: {in_words(error)}"
         try:
             async with asyncio.timeout(self._limit_seconds):
                 status = await process.wait()
         except TimeoutError:
-            return f"{self.command[0]} took longer than {self._limit_seconds:g} s and was killed"
+            return f"{command[0]} took longer than {self._limit_seconds:g} s and was killed"
         finally:
             if process.returncode is None:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
-        return None if status == 0 else f"{self.command[0]} {_ending(status)}"
+        return None if status == 0 else f"{command[0]} {_ending(status)}"
 
 
 def _ending(status: int) -> str:

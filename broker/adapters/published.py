@@ -30,19 +30,22 @@ class PublishedFiles:
 
     def __init__(self, targets: Mapping[str, PublishConfig]) -> None:
         self._targets = dict(targets)
+        self._left_over: list[tuple[str, PublishConfig]] = []  # named no more, and could not be removed
         self._lock = threading.Lock()  # nothing is published to a file after it was named no more
 
     def retarget(self, targets: Mapping[str, PublishConfig]) -> dict[str, StoreUnavailable]:
         """Publish to these files from now on and remove those named no more; what could not be removed, by name."""
         failures = {}
         with self._lock:
-            before, self._targets = self._targets, dict(targets)
-            for name, target in before.items():
+            before = [*self._left_over, *self._targets.items()]
+            self._targets, self._left_over = dict(targets), []
+            for name, target in before:
                 if self._targets.get(name) != target:
                     try:
                         _remove(name, target)
                     except StoreUnavailable as failure:
                         failures[name] = failure
+                        self._left_over.append((name, target))
         return failures
 
     def publish(self, name: str, ticket: Secret) -> None:

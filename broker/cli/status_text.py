@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from time import gmtime, strftime
 
+from broker.core.problem_rows import gathered, said
 from broker.core.words import duration
 
 TYPE_CHECKING = False
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 
+WORTH_SECONDS = 60  # a problem that is younger is told without its age
 LONGEST_PAUSE_SECONDS = 30 * 86_400  # a next attempt later than that means: none
 
 
@@ -24,7 +26,7 @@ def render(document: Row, now: float) -> str:
     """The whole screen; `now` in Unix seconds."""
     blocks = [
         _title(document, now),
-        _block("problems", [line for row in document.get("problems") or [] for line in problem_lines(row)]),
+        _block("problems", problem_lines(document, now)),
         _block("accounts", [line for row in document.get("accounts") or [] for line in account_lines(row)]),
         _block("tickets", [line for row in document.get("tickets") or [] for line in ticket_lines(row)]),
         _block("broker", _broker(document)),
@@ -32,14 +34,22 @@ def render(document: Row, now: float) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def problem_lines(row: Row) -> list[str]:
-    """A problem: whose, what, who must act, and how."""
-    subject, detail = row.get("subject"), str(row.get("detail") or row.get("code") or "unknown")
-    said = detail if not subject or str(subject) in detail else f"{subject}: {detail}"
-    lines = [f"{said} [{row.get('code', '?')}, remedy: {row.get('remedy', '?')}]"]
-    if row.get("hint"):
-        lines.append(f"  hint: {row['hint']}")
+def problem_lines(document: Row, now: float) -> list[str]:
+    """The problems: what, who must act, since when, whose, and how."""
+    lines = []
+    for row in gathered(document.get("problems") or []):
+        lines.append(f"{said(row)} [{row.get('code', '?')}, remedy: {row.get('remedy', '?')}{_standing(row, now)}]")
+        lines += [f"  {field}: {row[field]}" for field in ("concerns", "hint") if row.get(field)]
     return lines
+
+
+def _standing(row: Row, now: float) -> str:
+    """How often it was met and for how long it has stood, where that is worth a word."""
+    count, seconds = row.get("count"), None if row.get("since") is None else now - row["since"]
+    times = f"; {count} times" if count is not None and count > 1 else ""
+    if seconds is None or seconds < WORTH_SECONDS:
+        return times
+    return f"{times} in {duration(seconds)}" if times else f"; for {duration(seconds)}"
 
 
 def account_lines(row: Row) -> list[str]:
@@ -96,9 +106,9 @@ def _broker(document: Row) -> list[str]:
     lines = []
     clock, state = document.get("clock") or {}, document.get("state") or {}
     if clock:
-        said = "synchronized" if clock.get("synchronized") else "not synchronized"
+        state_of_clock = "synchronized" if clock.get("synchronized") else "not synchronized"
         skew = clock.get("skew_seconds")
-        lines.append(f"clock: {said}" + ("" if skew is None else f", {skew} s from the cloud's"))
+        lines.append(f"clock: {state_of_clock}" + ("" if skew is None else f", {skew} s from the cloud's"))
     if isinstance(state, dict) and state:
         where = f"{state['directory']}, " if state.get("directory") else ""
         lines.append(f"state: {where}key from {state.get('key_source', 'unknown')}")
@@ -121,12 +131,12 @@ def failure_lines(row: Row) -> list[str]:
     failure = row.get("last_failure")
     if not failure:
         return []
-    said = str(failure.get("detail") or failure.get("code") or "unknown")
-    if said in str(row.get("detail")):
+    what = str(failure.get("detail") or failure.get("code") or "unknown")
+    if what in str(row.get("detail")):
         return []  # said already, as what is wrong now
     seconds = failure.get("next_attempt_in")
-    told = "next attempt" in said or not isinstance(seconds, int) or seconds > LONGEST_PAUSE_SECONDS
-    return [f"  last failure: {said}{'' if told else _next('attempt', seconds)}"]
+    told = "next attempt" in what or not isinstance(seconds, int) or seconds > LONGEST_PAUSE_SECONDS
+    return [f"  last failure: {what}{'' if told else _next('attempt', seconds)}"]
 
 
 def _next(what: str, seconds: object) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from broker import __version__
 from broker.client import operations
 from broker.client.problems import ClientError, Problem
+from broker.core.problem_rows import gathered, said
 from broker.doctor.finding import Finding, Level, doubtful, fine, wrong
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def look_at_daemon(client: Client) -> list[Finding]:
     except ClientError as error:
         return [wrong("socket", str(error), START, UNREACHABLE)]
     findings = [fine("socket", f"eliot-broker {status.get('version')} answers"), *_version(status)]
-    findings += [_problem(row) for row in status.get("problems") or []]
+    findings += [_problem(row) for row in gathered(status.get("problems") or [])]
     for row in status.get("accounts") or []:
         if not row.get("code"):
             findings.append(fine("login", f"account {row['name']} is {row.get('state')}"))
@@ -59,8 +60,7 @@ def _version(status: dict[str, Any]) -> list[Finding]:
 
 
 def _problem(row: dict[str, Any]) -> Finding:
-    detail, subject = str(row.get("detail") or row.get("code")), str(row.get("subject") or "")
-    text = detail if not subject or subject in detail else f"{subject}: {detail}"
+    concerns = f" (concerns {row['concerns']})" if row["concerns"] else ""
     waits = row.get("remedy") == "retry"
     remedy = row.get("hint") or ("nothing: the broker tries again by itself" if waits else ASK)
-    return Finding("daemon", Level.PROBLEM, text, str(remedy), str(row.get("code")))
+    return Finding("daemon", Level.PROBLEM, f"{said(row)}{concerns}", str(remedy), str(row.get("code")))

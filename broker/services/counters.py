@@ -21,6 +21,7 @@ COUNTERS: dict[str, str] = {
     "eliot_broker_failures": "Failures of the cloud, by service and code.",
     "eliot_broker_refused_requests": "Requests on the socket that were refused, by code.",
     "eliot_broker_hook_failures": "Runs of the hook that failed.",
+    "eliot_broker_defects": "Errors of the broker's own that nobody expected.",
     "eliot_broker_sweeps": "Sweeps: looks at what is due.",
 }
 
@@ -66,3 +67,5 @@ class Counters:
                 self.add("eliot_broker_refused_requests", number, code=str(facts.get("code")))
             case "hook.failed":
                 self.add("eliot_broker_hook_failures")
+            case "defect.found" | "request.failed":
+                self.add("eliot_broker_defects")

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from broker.errors import BrokerError, UnknownAccount, UnknownTicket
 from broker.services import report
-from broker.services.attention import attention
+from broker.services.attention import attention, ending, row
 from broker.services.metrics import exposition
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from broker.core.instant import Instant
+    from broker.core.trouble import Trouble
     from broker.services.account import Account
     from broker.services.counters import Counters
     from broker.services.logins import Logins
@@ -22,15 +25,22 @@ if TYPE_CHECKING:
     from broker.services.timekeeper import Timekeeper
 
 Row = dict[str, Any]
+DEFECT_HINT = "everything else goes on; please report it: eliot-broker bugreport"
 STATUS_LINE_TICKETS = 50  # with more of them, the line that is made at every sweep says only how many
 
 
 class Overview:
-    """The fleet as a whole. `facts` are what status tells of the process itself: version, start, key source."""
+    """The fleet as a whole. `facts` are what status tells of the process itself: version, start, key source.
+
+    `troubles` and `stood_for` are asked at each look: what is wrong outside accounts, and for how many seconds a
+    problem (subject, code) has stood.
+    """
 
     def __init__(self, *, logins: Logins, timekeeper: Timekeeper, facts: Row, counters: Counters) -> None:
         self.accounts_by_name: dict[str, Account] = {}
         self.degraded: BrokerError | None = None  # why there is no configuration in force
+        self.troubles: Callable[[], Iterable[Trouble]] = tuple
+        self.stood_for: Callable[[str, str], float | None] = lambda _subject, _code: None
         self._logins = logins
         self._timekeeper = timekeeper
         self._facts = facts
@@ -98,19 +108,31 @@ class Overview:
         return {"tickets": report.whole(tickets), "login": report.whole(login)}
 
     def _problems(self, accounts: list[Row], tickets: list[Row]) -> list[Row]:
-        told = [] if self.degraded is None else [{"subject": "configuration", **report.problem_fields(self.degraded)}]
-        for kind, rows in (("account", accounts), ("ticket", tickets)):
-            told += [_problem(f"{kind} {row['name']}", row) for row in rows if row["code"] is not None]
-        for account in self.accounts_by_name.values():
-            trouble = account.identity.journal.trouble or account.book.trouble
-            if trouble is not None:
-                told.append({"subject": f"state of {account.config.name}", **report.problem_fields(trouble)})
-        known = {(row["subject"], row["code"]) for row in told}
-        return told + [row for row in self.attention() if (row["subject"], row["code"]) not in known]
+        """What is wrong with accounts and tickets, whoever mends it, and then what else a person must do or know."""
+        rows = [("account", each) for each in accounts] + [("ticket", each) for each in tickets]
+        told = [_problem(f"{kind} {each['name']}", each) for kind, each in rows if each["code"] is not None]
+        known = {(each["subject"], each["code"]) for each in told}
+        told += [each for each in self.attention() if (each["subject"], each["code"]) not in known]
+        return [self._dated(each) for each in [*told, *self._ending(), *self._defects()]]
 
     def attention(self) -> list[Row]:
         """What a person must do, whether or not a ticket is still in hand."""
-        return attention(self.accounts_by_name.values(), self.degraded, self._timekeeper.now())
+        accounts = self.accounts_by_name.values()
+        return attention(accounts, self.degraded, self.troubles(), self._timekeeper.now())
+
+    def _ending(self) -> list[Row]:
+        """Logins that a person must renew before long; their reminders are `login.ending`'s, at times of its own."""
+        return [found for each in self.accounts_by_name.values() for found in ending(each, self._timekeeper.now())]
+
+    def _defects(self) -> list[Row]:
+        count = sum(count for _, count in self._counters.of("eliot_broker_defects"))
+        found = BrokerError("an error that nobody expected was met in the broker itself", hint=DEFECT_HINT)
+        return [row("broker", found, count=count)] if count else []
+
+    def _dated(self, problem: Row) -> Row:
+        """With the moment since which it stands, where that is known."""
+        seconds = self.stood_for(problem["subject"], problem["code"]) if problem["since"] is None else None
+        return problem if seconds is None else {**problem, "since": int(self._timekeeper.wall_seconds() - seconds)}
 
     def readiness(self) -> tuple[bool, Row]:
         """Whether every ticket that is kept warm can be had, each with its reason."""
@@ -122,7 +144,8 @@ class Overview:
             for reason in (ticket.why_unavailable(now),)
         ]
         ready = self.degraded is None and all(row["ready"] for row in rows)
-        return ready, {"ready": ready, "tickets": rows, "problem": report.problem_fields(self.degraded)["detail"]}
+        told = report.problem_fields(self.degraded)["detail"]
+        return ready, {"ready": ready, "tickets": rows, "problem": told, "attention": self.attention()}
 
     def metrics(self) -> str:
         """The OpenMetrics text."""
@@ -162,4 +185,5 @@ class Overview:
 
 
 def _problem(subject: str, row: Row) -> Row:
-    return {"subject": subject, **{field: row[field] for field in ("code", "remedy", "detail", "hint")}}
+    fields = {field: row[field] for field in ("code", "remedy", "detail", "hint")}
+    return {"subject": subject, **fields, "since": None, "count": None}

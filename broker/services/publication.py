@@ -23,7 +23,7 @@ AGAIN_SECONDS = 5.0  # between two attempts at a file that the disk refused
 class Publication:
     """Keeps one published file true."""
 
-    __slots__ = ("_events", "_generation", "_lock", "_name", "_publisher", "_refused", "_worker")
+    __slots__ = ("_events", "_generation", "_lock", "_name", "_publisher", "_worker", "refused")
 
     def __init__(self, name: str, *, publisher: Publisher, worker: Worker, events: Events) -> None:
         self._name = name
@@ -31,7 +31,7 @@ class Publication:
         self._worker = worker
         self._events = events
         self._generation: int | None = UNKNOWN
-        self._refused = False
+        self.refused: StoreError | None = None  # why the file is not what it should be
         self._lock = asyncio.Lock()  # a file is not withdrawn while an older word about it is still being written
 
     async def follow(self, held: HeldTicket | None) -> None:
@@ -45,11 +45,11 @@ class Publication:
             except StoreError as error:
                 self._note_refusal(error)
             else:
-                self._generation, self._refused = wanted, False
+                self._generation, self.refused = wanted, None
 
     def again_in(self) -> float:
         """Seconds until a file that was refused is tried again; infinite where none was."""
-        return AGAIN_SECONDS if self._refused else math.inf
+        return math.inf if self.refused is None else AGAIN_SECONDS
 
     def _write(self, held: HeldTicket | None) -> None:
         """Blocking. Where the new ticket cannot be published the old file goes: it would outlive its ticket."""
@@ -64,6 +64,6 @@ class Publication:
 
     def _note_refusal(self, error: StoreError) -> None:
         self._generation = UNKNOWN
-        if not self._refused:
+        if self.refused is None:
             self._events.emit("publish.failed", ticket=self._name, detail=error.message, hint=error.hint)
-        self._refused = True
+        self.refused = error

@@ -55,7 +55,7 @@ class Reminders:
         self._looked: Instant | None = None
         self._store: Store | None = None
         self._saved: dict[tuple[str, str], Standing] = {}
-        self._trouble: StoreError | None = None
+        self.trouble: StoreError | None = None
 
     def open(self, store: Store) -> None:
         """Remember what an earlier process told. Blocking; a document that cannot be used is told, and left out."""
@@ -65,6 +65,7 @@ class Reminders:
             self._events.emit("store.damaged", document=DOCUMENT, detail=error.message)
         except StoreUnavailable as error:
             self._events.emit("store.unavailable", document=DOCUMENT, detail=error.message)
+            self.trouble = error
             return  # by a newer broker, or under another key: it is not ours to write over
         self._store, self._saved = store, dict(self._standing)
 
@@ -76,13 +77,22 @@ class Reminders:
         try:
             await worker.run(lambda: store.save(DOCUMENT, _encoded(standing)))
         except StoreError as error:
-            if self._trouble is None:
+            if self.trouble is None:
                 self._events.emit("store.unavailable", document=DOCUMENT, detail=error.message)
-            self._trouble = error
+            self.trouble = error
             return
-        if self._trouble is not None:
+        if self.trouble is not None:
             self._events.emit("store.recovered", document=DOCUMENT)
-        self._saved, self._trouble = standing, None
+        self._saved, self.trouble = standing, None
+
+    def since(self, subject: str, code: str, now: Instant) -> float | None:
+        """For how many seconds a person's problem has stood; None where it is none, or no clock can tell."""
+        known = self._standing.get((subject, code))
+        return None if known is None else now.since(known.since)
+
+    def forget(self, subject: str) -> None:
+        """Look at this subject's problems as at new ones: somebody has seen to them."""
+        self._standing = {key: each for key, each in self._standing.items() if key[0] != subject}
 
     def look(self, problems: Callable[[], Iterable[Mapping[str, str | None]]], now: Instant) -> float:
         """Remind of what has stood for long enough, forget what is gone; seconds until the look that was put off."""

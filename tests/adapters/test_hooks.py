@@ -142,6 +142,27 @@ async def test_what_waits_at_a_stop_is_told_and_what_time_does_not_allow_is_repo
     ]
 
 
+async def test_a_run_that_ends_well_is_told_too(told: Told) -> None:
+    worked: list[bool] = []
+    hooks = told.hooks(on_success=lambda: worked.append(True))
+    hooks.emit("ticket.recovered", ticket="a")
+    await end(hooks)
+    assert (worked, told.failures) == ([True], [])
+
+
+async def test_a_command_that_is_taken_away_meanwhile_is_run_no_more_and_is_nobodys_trouble(told: Told) -> None:
+    hooks = told.hooks('echo "$BROKER_TICKET" >> {}; sleep 0.2; exit 3')
+    for name in "ab":
+        hooks.emit("ticket.recovered", ticket=name)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(hooks.run())
+        await until(lambda: told.lines == ["a"])
+        hooks.use(())
+        hooks.close()
+    assert told.lines == ["a"]
+    assert told.failures == []
+
+
 async def end(hooks: Hooks) -> None:
     """Until everything was told."""
     hooks.close()

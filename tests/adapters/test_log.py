@@ -89,10 +89,10 @@ def test_auto_is_json_where_there_is_no_terminal(lines: Lines) -> None:
     assert lines.objects()[0]["event"] == "service.stopped"
 
 
-@pytest.mark.parametrize(("level", "shown"), [("debug", 3), ("info", 2), ("warning", 1), ("error", 1)])
+@pytest.mark.parametrize(("level", "shown"), [("debug", 3), ("info", 3), ("warning", 2), ("error", 1)])
 def test_the_level_silences_what_is_quieter(lines: Lines, level: Level, shown: int) -> None:
     log = log_to(lines, level=level)
-    for event in ("watchdog.started", "service.stopped", "config.degraded"):
+    for event in ("service.stopped", "config.warned", "config.degraded"):
         log.emit(event)
     assert len(lines.objects()) == shown
 

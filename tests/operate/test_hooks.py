@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from broker.adapters.hook_words import SENTENCES, sentence
 from broker.adapters.hooks import LIMIT_SECONDS
-from broker.client import Problem
+from broker.client import Problem, operations
 from broker.events import EVENTS
 from broker.sandbox import CloudThread, api_fault
 from tests.e2e.daemon import ROOT, Daemon, account, ticket
@@ -156,6 +156,52 @@ def test_a_hook_that_hangs_does_not_hold_a_stop_up(tmp_path: Path) -> None:
         assert daemon.stop() == 0
         assert time.monotonic() - began < LIMIT_SECONDS - 1, "not even one hook's time is waited for"
     assert "was killed: the broker had to stop" in daemon.log()
+
+
+@pytest.mark.slow
+def test_a_broken_hook_is_in_the_status_until_it_works_again_or_is_taken_away(tmp_path: Path) -> None:
+    script = tmp_path / "hook.sh"
+    script.write_text('#!/bin/sh\n[ -e "$0.mended" ] || exit 7\necho "$BROKER_TEXT" >> "$0.told"\n')
+    script.chmod(0o755)
+    hooks = f'[hooks]\ncommand = ["{script}", "--token=hunter2"]\n'
+    with CloudThread() as cloud, Daemon(tmp_path, account(cloud, tmp_path) + hooks) as daemon:
+
+        def trouble() -> dict[str, Any] | None:
+            rows = daemon.client.status()["problems"]
+            return next((row for row in rows if row["subject"] == "hook"), None)
+
+        def is_told() -> bool:
+            found = trouble()
+            return found is not None and found["count"] >= 1  # the start's news was not told
+
+        until(is_told, seconds=60, what=daemon.log)
+        row = trouble()
+        assert row is not None
+        assert (row["code"], row["remedy"]) == ("config_error", "fix")
+        assert f"{script} exited with 7; not told: " in row["detail"]
+        assert str(script) in row["hint"]
+        assert 0 <= daemon.client.status()["now"] - row["since"] <= 60
+        assert "hunter2" not in json.dumps(daemon.client.status())
+        assert daemon.client.exchange(operations.read("/readyz")).status == 200, "callers are served all the same"
+        (tmp_path / "hook.sh.mended").touch()
+        daemon.client.reload()
+        until(lambda: trouble() is None, seconds=60, what=daemon.log)
+        assert "the hook does not work" in (tmp_path / "hook.sh.told").read_text(), "what it missed is told now"
+        (tmp_path / "hook.sh.mended").unlink()
+        daemon.login(cloud)
+        until(lambda: trouble() is not None, seconds=60, what=daemon.log)
+        daemon.write(account(cloud, tmp_path))
+        daemon.client.reload()
+        assert trouble() is None
+
+
+@pytest.mark.slow
+def test_a_hook_that_is_put_in_by_a_reload_says_so_at_once(tmp_path: Path) -> None:
+    news = News(tmp_path)
+    with CloudThread() as cloud, Daemon(tmp_path, account(cloud, tmp_path)) as daemon:
+        daemon.write(account(cloud, tmp_path) + f'[hooks]\ncommand = ["{news.script}"]\n')
+        daemon.client.reload()
+        assert "told here from now on" in news.wait("hook.installed")
 
 
 @pytest.mark.slow

@@ -73,6 +73,7 @@ class Lab(World):
         more.setdefault("daily_quota", 0)
         more.setdefault("quota_reserve", 50 if more["daily_quota"] else 0)
         super().__init__(clock, self.cloud, tickets, store=store, events=self.recorder, **more)
+        self.counters = Counters()
         self.desk = Desk(
             logins=self.logins,
             timekeeper=self.timekeeper,
@@ -81,7 +82,7 @@ class Lab(World):
             reload=self._no_reload,
             prober=None,  # type: ignore[arg-type]
             homes=None,  # type: ignore[arg-type]
-            counters=Counters(),
+            counters=self.counters,
         )
         self.desk.accounts_by_name = self.accounts
 
