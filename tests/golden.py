@@ -30,14 +30,14 @@ VARYING = (
     (r"127\.0\.0\.1(:\d+)?|\[?::1\]?:\d+", "HOST"),
     (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?Z?", "TIME"),
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "ID"),
-    (r"Python 3\.\S+, OpenSSL .+", "Python, OpenSSL"),
+    (r"Python 3\.\S+, OpenSSL [^\",\n]+", "Python, OpenSSL"),
     (r"(aiohttp|apscheduler|authlib|cryptography|joserfc|msal) \d[\w.]*", r"\1"),
     (r"(?<!\w)-?\d+(\.\d+)? (ms|s|min|h|d|days)\b", r"N \2"),
     (r"next (refresh|renewal|attempt) in N \w+", r"next \1 in N"),  # a backoff is drawn
     (r"\b(key|id|fingerprint|process) [0-9a-f]{4,}\b", r"\1 ID"),
     (r"\bgeneration \d+", "generation N"),
     (r'"(\w*id)": "[0-9a-f]{16}"', r'"\1": "ID"'),
-    (r'"(\w+_at|\w+_in|\w+_seconds|stopped_for|generation|login|tickets)": -?\d+(\.\d+)?\b', r'"\1": N'),
+    (r'"(now|since|\w+_at|\w+_in|\w+_seconds|stopped_for|generation|login|tickets)": -?\d+(\.\d+)?\b', r'"\1": N'),
 )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HINTS = {
+    errno.ENOENT: "there is nothing at that path: is it the right one?",
     errno.ENOSPC: "free some space on that file system",
     errno.EDQUOT: "raise the quota or free some space",
     errno.EACCES: "give the directory and its files to the broker's own user, mode 0700 and 0600",

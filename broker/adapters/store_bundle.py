@@ -44,7 +44,7 @@ def export_login(
     """
     content = store.load(name)
     if content is None:
-        raise StoreUnavailable(f"export of {name}: there is no such document in the state", hint="log in first")
+        raise StoreUnavailable(f"export of {name}: there is no login of that name here", hint="is the name right?")
     write_bundle(disk, target, name, content, passphrase, log2_n=log2_n)
     store.remove(name)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from broker.cli.terminal import Terminal
 
+NONE_SEALED = "nothing is sealed yet: eliot-broker credentials"
 NAME = re.compile(r"[A-Za-z0-9._@:+-]{1,200}")
 
 
@@ -39,7 +40,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     told = {}
     for name in names:
         if not NAME.fullmatch(name):
-            raise Failure(f"{name!r} is no name of a credential", exit_codes.USAGE)
+            hint = "letters, digits and ._@:+- are; see which there are: eliot-broker credentials --list"
+            raise Failure(f"{name!r} is no name of a credential", exit_codes.USAGE, hint=hint)
         secret = _state_key(args, directory) if name == STATE_KEY else _ask(name, terminal, only=len(names) == 1)
         try:
             told[name] = seal(name, secret, directory, with_key=args.with_key)
@@ -84,9 +86,8 @@ def _list(args: argparse.Namespace, terminal: Terminal, names: tuple[str, ...], 
 def _check(args: argparse.Namespace, terminal: Terminal, names: tuple[str, ...], directory: Path) -> int:
     """Whether systemd can open what is sealed, here and now; one that is missing is the broker's to tell."""
     troubles = {}
-    for name in names:
-        if not sealed_path(directory, name).exists():
-            continue
+    sealed = [name for name in names if sealed_path(directory, name).exists()]
+    for name in sealed:
         try:
             trouble = trouble_with(name, directory)
         except PlacingError as error:
@@ -96,9 +97,10 @@ def _check(args: argparse.Namespace, terminal: Terminal, names: tuple[str, ...],
     if args.json:
         terminal.document({"cannot_be_opened": troubles})
     if not troubles:
+        terminal.note(f"{counted(len(sealed), 'sealed credential')}, and each can be opened" if sealed else NONE_SEALED)
         return exit_codes.DONE
     raise Failure(
-        f"{len(troubles)} of {counted(len(names), 'sealed credential')} cannot be opened, so the service cannot start",
+        f"{len(troubles)} of {counted(len(sealed), 'sealed credential')} cannot be opened, so the service cannot start",
         exit_codes.USAGE,
         details=[f"credential {name} in {sealed_path(directory, name)}: {why}" for name, why in troubles.items()],
         hint="was it changed, or sealed on another machine? seal it anew: eliot-broker credentials NAME",

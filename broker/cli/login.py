@@ -94,7 +94,8 @@ class Login:
         if not pending:  # it was when it began; a refusal may have come before the first look
             raise self._ended(login)
         if self._left() <= 0:
-            raise Failure("the login was not completed in time", exit_codes.LOGIN_REQUIRED, hint="begin it again")
+            hint = f"begin it again: eliot-broker login {self._name}"
+            raise Failure("the login was not completed in time", exit_codes.LOGIN_REQUIRED, hint=hint)
         return None
 
     def _ended(self, login: Document) -> Failure:

@@ -32,6 +32,13 @@ def run(args: argparse.Namespace, _terminal: Terminal) -> int:
 
 def sandbox(args: argparse.Namespace, _terminal: Terminal) -> int:
     """Run the sandbox."""
+    from broker.sandbox.scenarios import SCENARIOS
+
+    if args.scenario and args.scenario not in SCENARIOS:
+        details = [f"{name:<16} {each.plays}" for name, each in SCENARIOS.items()]
+        message = f"no scenario is called {args.scenario}"
+        raise Failure(message, exit_codes.USAGE, details=details, hint="these are there: --scenario NAME")
+
     from broker.sandbox.run import run as run_sandbox
 
     return run_sandbox(args)

@@ -58,34 +58,27 @@ ca_file       = "{ca_file}"
 base_url         = "{base_url}"
 subscription_key = "file:{directory}/subscription-key"
 daily_quota      = {daily_quota}
-
+"""
+DOOR = f"""
 [tickets.front-door]
 account   = "home"
-plant_id  = "{plant_id}"
-device_id = "{device_id}"
+plant_id  = "{credentials.PLANT_ID}"
+device_id = "{credentials.DEVICE_ID}"
 """
 
 
 def run(args: argparse.Namespace) -> int:
     """Run until interrupted, or with `args.once` until one ticket was vended; the exit code."""
     scenario = args.scenario or "normal"
-    if scenario not in SCENARIOS:
-        _say("\n".join([f"error: no scenario {scenario}; there are:", *_listed()]))
-        return 2
     with tempfile.TemporaryDirectory(prefix="eliot-sandbox-") as name, CloudThread(Options()) as cloud:
         directory = Path(name)
         config = write_configuration(directory, cloud, provider=args.provider or "partner", lively=scenario != "normal")
-        visitor = Visitor(directory / "broker.sock", cloud, scenario=scenario, once=args.once)
+        visitor = Visitor(config, directory / "broker.sock", cloud, scenario=scenario, once=args.once)
         visitor.start()
         code = serve(config)
         visitor.over.set()
         visitor.join()
         return visitor.code if args.once and code == 0 else code
-
-
-def _listed() -> list[str]:
-    """Every scenario in a line."""
-    return [f"  {name:<16} {each.plays}" for name, each in SCENARIOS.items()]
 
 
 def write_configuration(directory: Path, cloud: Cloud, *, provider: str, lively: bool) -> Path:
@@ -113,8 +106,6 @@ def write_configuration(directory: Path, cloud: Cloud, *, provider: str, lively:
         ca_file=cloud.ca_file,
         base_url=cloud.api_base_url,
         daily_quota=0 if lively else 500,
-        plant_id=credentials.PLANT_ID,
-        device_id=credentials.DEVICE_ID,
     )
     config = directory / "broker.toml"
     config.write_text(text)
@@ -122,12 +113,16 @@ def write_configuration(directory: Path, cloud: Cloud, *, provider: str, lively:
 
 
 class Visitor(threading.Thread):
-    """Plays the person who logs in, then says where the socket is (or fetches one ticket)."""
+    """Plays the person who logs in, adds a door, then says where the socket is (or fetches one ticket).
 
-    def __init__(self, socket_path: Path, cloud: Cloud, *, scenario: str, once: bool) -> None:
+    The door comes after the login: a newcomer's first line would be the error that there is no ticket.
+    """
+
+    def __init__(self, config: Path, socket_path: Path, cloud: Cloud, *, scenario: str, once: bool) -> None:
         super().__init__(name="sandbox-visitor", daemon=True)
         self.over = threading.Event()
         self.code = 1
+        self._config = config
         self._client = Client(socket_path)
         self._socket_path = socket_path
         self._cloud = cloud
@@ -151,6 +146,9 @@ class Visitor(threading.Thread):
         begun = self._client.login("home")
         landed = follow_login(begun["authorization_url"], self._cloud.ca_file)
         self._client.complete_login("home", landed)
+        with self._config.open("a") as file:
+            file.write(DOOR)
+        self._client.reload()
         self._cloud.play(self._scenario)
         _say(f"logged in as {credentials.USER}; playing {self._scenario.name}: {self._scenario.plays}")
         ticket = self._client.ticket("front-door", wait=10)

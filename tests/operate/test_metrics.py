@@ -31,7 +31,7 @@ WANTED = {
     "eliot_broker_runway_seconds", "eliot_broker_clock_skew_seconds", "eliot_broker_sweep_lag_seconds",
     "eliot_broker_login_seconds_left", "eliot_broker_logged_in", "eliot_broker_id_token_seconds_left",
     "eliot_broker_configuration_usable", "eliot_broker_refused_requests", "eliot_broker_hook_failures",
-    "eliot_broker_sweeps",
+    "eliot_broker_defects", "eliot_broker_sweeps",
 }  # fmt: skip
 NAME = re.compile(r"\beliot_broker_[a-z_]+")
 
