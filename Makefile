@@ -80,6 +80,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV), once; half a minute or so" >&2
 	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/constraints.txt -e '.[qr]'
 	@touch $@
 

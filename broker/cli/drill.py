@@ -11,6 +11,7 @@ from pathlib import Path
 from broker.cli import exit_codes
 from broker.cli.failures import Failure
 from broker.client.problems import ClientError
+from broker.core.words import duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     except UnknownScenario as error:
         scenarios = tuple(f"{name:<16} {says}" for name, says in names())
         raise Failure(str(error), exit_codes.USAGE, hint="or a FILE.json of happenings", details=scenarios) from None
+    if terminal.stderr.isatty():
+        terminal.note(f"living through {duration(script.seconds)}; short-lived tickets take up to a minute")
     seen = play(script, keep_log=True)
     verdict = judge(seen)
     _show(args, terminal, seen, verdict)

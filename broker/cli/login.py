@@ -80,7 +80,7 @@ class Login:
             if problem.code != "bad_request" or not self._interactive:
                 raise
             self._countdown.end()
-            self._terminal.note(f"that is not it: {problem.detail}")
+            self._terminal.note(f"that is not it: {problem.detail}{f'; {problem.hint}' if problem.hint else ''}")
             self._countdown.show(self._left())
             return None
 

@@ -30,11 +30,10 @@ def show(started: Document, terminal: Terminal, *, as_json: bool, browser: bool)
     tunnel = ssh_tunnel(str(started.get("redirect_uri", "")), terminal)
     if tunnel:
         terminal.note(f"if the browser is on your own machine, run this there first:\n  {tunnel}")
-    terminal.note("then come back here, or paste the URL that the browser ends at")
-    terminal.note(
-        f"where the page says that the reply URL does not match, register {started.get('redirect_uri')} exactly"
-    )
-    terminal.note("where it logs in the wrong person by itself, open the URL in a private window")
+    terminal.note("then come back here, or paste the address that the browser ends at")
+    redirect_uri = started.get("redirect_uri")
+    terminal.note(f"if the page says that the reply URL does not match: register {redirect_uri} to the letter")
+    terminal.note("if it logs in the wrong person by itself: open the URL in a private window")
     if browser:
         _open(url, terminal)
 

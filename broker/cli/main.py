@@ -29,6 +29,8 @@ def main(argv: Sequence[str] | None = None, terminal: Terminal | None = None) ->
     except Failure as failure:
         return _tell(terminal, failure)
     except KeyboardInterrupt:
+        if terminal.stderr.isatty():
+            terminal.note("")  # the prompt is not to stand behind ^C
         return exit_codes.INTERRUPTED
     except BrokenPipeError:
         return _close(terminal)

@@ -30,7 +30,11 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.json:
         terminal.document({"ticket": ticket, "account": account})
     else:
-        terminal.result("\n".join([*_ticket(ticket), *(_account(account) if account else [])]))
+        said = _ticket(ticket)
+        more = (
+            [] if account is None else [line for line in _account(account) if line not in said or "plan:" not in line]
+        )
+        terminal.result("\n".join(said + more))
     return exit_codes.DONE
 
 

@@ -68,7 +68,9 @@ def check_state(found: dict[str, str], pending: PendingLogin) -> None:
     if state is None:
         if set(found) == {"code"} and pending.binds_code:
             return
-        raise ResponseMismatch("login response: it carries no state", hint=AGAIN)
+        raise ResponseMismatch(
+            "login response: it carries no state, so it is not the whole address that the browser ended at", hint=AGAIN
+        )
     if not hmac.compare_digest(state.encode("utf-8", "replace"), pending.state.reveal().encode()):
         hint = "it belongs to another login: use the address that was printed last"
         raise ResponseMismatch("login response: its state is not that of the pending login", hint=hint)

@@ -45,8 +45,11 @@ def exposition(status: Row, counters: Counters, *, usable: bool = True) -> str:
         [(row["name"], int(row["state"] == "logged_in")) for row in rows["account"]],
     )
     skew = status["clock"]["skew_seconds"]
-    lines += ["# TYPE eliot_broker_clock_skew_seconds gauge", "# UNIT eliot_broker_clock_skew_seconds seconds"]
-    lines += [] if skew is None else [f"eliot_broker_clock_skew_seconds {skew}"]
+    clock = "eliot_broker_clock_skew_seconds"
+    ahead = "How far this machine's clock is ahead of the cloud's."
+    lines += [f"# TYPE {clock} gauge", f"# UNIT {clock} seconds", f"# HELP {clock} {ahead}"]
+    lines += [] if skew is None else [f"{clock} {skew}"]
+    lines += _attention(status, usable=usable)
     config = "eliot_broker_configuration_usable"
     lines += [f"# TYPE {config} gauge", f"# HELP {config} 0 while every request is refused for the configuration."]
     lines.append(f"{config} {int(usable)}")
@@ -57,6 +60,14 @@ def exposition(status: Row, counters: Counters, *, usable: bool = True) -> str:
         lines += [f"# TYPE {name} counter", f"# HELP {name} {text}"]
         lines += [f"{name}_total{_labels(labels)} {count}" for labels, count in counters.of(name)]
     return "\n".join([*lines, "# EOF", ""])
+
+
+def _attention(status: Row, *, usable: bool) -> list[str]:
+    """How many problems wait for a person, by who: a login, or a fix by the operator."""
+    metric = "eliot_broker_attention"
+    lines = [f"# TYPE {metric} gauge", f"# HELP {metric} Problems that only a person can end, by remedy."]
+    waiting = [row["remedy"] for row in status.get("problems") or ()] if usable else ["fix"]
+    return [*lines, *(f'{metric}{{remedy="{each}"}} {waiting.count(each)}' for each in ("login", "fix"))]
 
 
 def _labels(labels: dict[str, str]) -> str:

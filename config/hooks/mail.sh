@@ -1,6 +1,7 @@
 #!/bin/sh
 # Mails what eliot-broker tells. [hooks] command = ["/etc/eliot-broker/hooks/mail.sh", "you@example.org"]
-# Needs a sendmail (postfix, msmtp, nullmailer). The facts are in BROKER_* variables; BROKER_TEXT is a sentence.
+# Needs a sendmail that speaks SMTP itself, like msmtp's: those of postfix and exim want a spool and a setgid bit, which
+# the service's sandbox takes away. The facts are in BROKER_* variables; BROKER_TEXT is a sentence.
 set -eu
 case "$BROKER_EVENT" in
 service.*) exit 0 ;; # starts and stops are no news

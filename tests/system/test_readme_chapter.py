@@ -119,6 +119,9 @@ class Owner:
         assert command.returncode == 0
 
 
+MAN_PAGE = "/usr/local/share/man/man1/eliot-broker.1"
+
+
 def test_the_chapter_holds_to_the_letter(fresh: Lab) -> None:
     owner = Owner(fresh)
     parts: dict[str, Callable[[str], None]] = {
@@ -131,6 +134,8 @@ def test_the_chapter_holds_to_the_letter(fresh: Lab) -> None:
     told = []
     for block in blocks:
         part = next((play for begin, play in parts.items() if block.startswith(begin)), None)
+        if block.startswith("eliot-broker wait"):
+            fresh.sh(f"grep -q '^.TH' {MAN_PAGE}")
         told.append("" if part is not None else fresh.sh(PLACE + block))
         if part is not None:
             part(block)
@@ -138,7 +143,8 @@ def test_the_chapter_holds_to_the_letter(fresh: Lab) -> None:
     assert asked.startswith("ey")
     assert "Active: active (running)" in asked
     left = fresh.sh(
-        "ls -d /etc/systemd/system/eliot-broker* /usr/local/bin/eliot-broker /opt/eliot-broker/* 2>&1 || true"
+        "ls -d /etc/systemd/system/eliot-broker* /usr/local/bin/eliot-broker "
+        f"{MAN_PAGE} /opt/eliot-broker/* 2>&1 || true"
     )
     assert "No such file" in left
     assert not [line for line in left.splitlines() if "cannot access" not in line]
