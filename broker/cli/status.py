@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from broker.cli import exit_codes
 from broker.cli.daemon import client_for
-from broker.cli.status_text import render
+from broker.cli.status_text import render, wrapped
 from broker.client.problems import Unreachable
 
 TYPE_CHECKING = False
@@ -40,6 +40,9 @@ def _show(client: Client, args: argparse.Namespace, terminal: Terminal) -> None:
         terminal.document(document, indent=None if args.watch else 2)
         return
     text = render(document, terminal.now())
+    columns, _ = terminal.size()
+    if terminal.stdout.isatty() and columns:
+        text = wrapped(text, columns)
     if args.watch:
         text = f"{CLEAR}{text}" if terminal.stdout.isatty() else f"{text}\n"
     terminal.result(text)

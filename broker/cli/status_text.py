@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 
+NONE = "none is configured"
+MOST_TICKETS = 12
+STATES = ("unavailable", "stale", "fresh")
 WORTH_SECONDS = 60  # a problem that is younger is told without its age
 LONGEST_PAUSE_SECONDS = 30 * 86_400  # a next attempt later than that means: none
 
@@ -27,8 +30,8 @@ def render(document: Row, now: float) -> str:
     blocks = [
         _title(document, now),
         _block("problems", problem_lines(document, now)),
-        _block("accounts", [line for row in document.get("accounts") or [] for line in account_lines(row)]),
-        _block("tickets", [line for row in document.get("tickets") or [] for line in ticket_lines(row)]),
+        _block("accounts", [line for row in document.get("accounts") or [] for line in account_lines(row)] or [NONE]),
+        _block("tickets", _tickets(document.get("tickets") or []) or [NONE]),
         _block("broker", _broker(document)),
     ]
     return "\n\n".join(block for block in blocks if block)
@@ -70,6 +73,31 @@ def account_lines(row: Row) -> list[str]:
         lines.append("  a login is pending")
     lines += _quota(row.get("quota") or {})
     return lines + failure_lines(row)
+
+
+def _tickets(rows: list[Row]) -> list[str]:
+    """Every ticket; of very many those first that cannot be had, and the rest by number, to stay on one screen."""
+    if len(rows) > MOST_TICKETS:
+        rows = sorted(rows, key=lambda row: STATES.index(row["state"]) if row.get("state") in STATES else 0)
+    told, rest = rows[:MOST_TICKETS], rows[MOST_TICKETS:]
+    lines = [line for row in told for line in ticket_lines(row)]
+    states = [str(row.get("state")) for row in rest]
+    more = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    return [*lines, f"and {more} more; all of them: eliot-broker status --json"] if rest else lines
+
+
+def wrapped(text: str, columns: int) -> str:
+    """The text in lines of so many columns, broken between words; a hint stays whole, for it may be copied."""
+    from textwrap import wrap
+
+    lines = []
+    for line in text.splitlines():
+        if len(line) <= columns or line.lstrip().startswith("hint: "):
+            lines.append(line)
+            continue
+        indent = " " * (len(line) - len(line.lstrip()))
+        lines += wrap(line, columns, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)
 
 
 def ticket_lines(row: Row) -> list[str]:

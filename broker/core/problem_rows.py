@@ -31,7 +31,17 @@ def said(row: Row) -> str:
 
 
 def _named(subjects: list[str]) -> str | None:
+    """Like `account home; tickets front-door, side-door`."""
     if len(subjects) == 1:
         return None
-    rest = len(subjects) - MOST_NAMED
-    return ", ".join(subjects[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    kinds: dict[str, list[str]] = {}
+    for subject in subjects:
+        kind, _, name = subject.partition(" ")
+        kinds.setdefault(kind, []).append(name)
+    return "; ".join(_of_kind(kind, names) for kind, names in kinds.items())
+
+
+def _of_kind(kind: str, names: list[str]) -> str:
+    rest = len(names) - MOST_NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"{kind}{'' if len(names) == 1 else 's'} {', '.join(names[:MOST_NAMED])}{more}"
