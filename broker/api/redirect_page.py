@@ -31,7 +31,10 @@ MAX_CONNECTIONS = 32
 TRIES = 8  # at port 0: a port that is free at one address may be taken at the other
 IDLE_SECONDS = 10.0
 LAST_PAGE_SECONDS = 5.0
-STYLE = "body{font:1.1em/1.5 sans-serif;max-width:34em;margin:4em auto;padding:0 1em}p{overflow-wrap:anywhere}"
+STYLE = (
+    ":root{color-scheme:light dark}body{font:1.1em/1.5 sans-serif;max-width:34em;margin:4em auto;padding:0 1em}"
+    "p{overflow-wrap:anywhere}"
+)
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
@@ -46,7 +49,7 @@ WHAT_NEXT = {
     Remedy.RETRY: "Reload this page in a moment, or begin the login again.",
     Remedy.LOGIN: "Begin the login again: eliot-broker login ACCOUNT",
     Remedy.FIX: "Correct what is said above, then begin the login again: eliot-broker login ACCOUNT",
-    Remedy.NONE: "The broker's log says more.",
+    Remedy.NONE: "Please report it: eliot-broker bugreport",
 }
 
 
@@ -190,7 +193,7 @@ class RedirectListener:
         try:
             account = await asyncio.shield(login)
         except BrokerError as error:
-            return page(status_of(error), "The login failed", error.message, error.hint or "", WHAT_NEXT[error.remedy])
+            return page(status_of(error), "The login failed", error.message, error.hint or "", _next_step(error))
         except Exception as bug:  # noqa: BLE001  # told by the callback; the person gets a page
             self._on_bug(bug)
             return page(500, "The login failed", "The broker made a mistake of its own.", WHAT_NEXT[Remedy.NONE])
@@ -272,11 +275,18 @@ class _Closed(asyncio.Protocol):
         transport.close()
 
 
+def _next_step(error: BrokerError) -> str:
+    """What to do where the error's own hint, which stands above it, does not help."""
+    step = WHAT_NEXT[error.remedy]
+    return f"Or {step[0].lower()}{step[1:]}" if error.hint and error.remedy is Remedy.LOGIN else step
+
+
 def page(status: int, title: str, *paragraphs: str) -> web.Response:
     """A plain page; every text is escaped here."""
-    text = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs if paragraph)
+    text = "".join(f"<p>{escape(each[0].upper() + each[1:])}</p>" for each in paragraphs if each)
     html = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} - eliot-broker</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(title)} - eliot-broker</title>'
         f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{text}</body></html>"
     )
     return web.Response(status=status, body=html.encode("utf-8", "backslashreplace"), headers=HEADERS)

@@ -148,10 +148,10 @@ HOSTILE = "javascript:alert(1) <script>x</script> \"' https://evil.example/"
 @pytest.mark.parametrize(
     ("error", "status", "next_step"),
     [
-        (LoginRejected(f"login refused: {HOSTILE}", hint=HOSTILE), 400, "Begin the login again"),
+        (LoginRejected(f"login refused: {HOSTILE}", hint=HOSTILE), 400, "Or begin the login again"),
         (UpstreamUnavailable("the provider is silent", service="token"), 503, "Reload this page"),
         (ConfigError("the client secret is wrong"), 502, "Correct what is said above"),
-        (ZeroDivisionError("secret detail"), 500, "log says more"),
+        (ZeroDivisionError("secret detail"), 500, "Please report it"),
     ],
 )
 async def test_a_failure_is_told_as_text_with_the_next_step(error: Exception, status: int, next_step: str) -> None:

@@ -78,18 +78,39 @@ async def test_the_browser_shows_the_account_and_runs_or_asks_for_nothing(page: 
 
 async def test_a_failure_says_what_to_do(page: str, tmp_path: Path) -> None:
     shown = await browse(f"{page}?code=bad&state=s", tmp_path, "--dump-dom")
-    for text in ("The login failed", "its state is not that of the pending login", "use the URL that was printed last"):
+    for text in ("The login failed", "Its state is not that of the pending login", "Use the URL that was printed last"):
         assert text in shown
+
+
+@pytest.mark.parametrize(("theme", "least", "most"), [("light", 200, 255), ("dark", 0, 60)])
+async def test_the_page_is_dark_where_the_person_wants_it_dark(
+    page: str, tmp_path: Path, theme: str, least: int, most: int
+) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    picture = SHOTS / f"login-{theme}.png"
+    chosen = [] if theme == "light" else ["--blink-settings=preferredColorScheme=0"]
+    await browse(f"{page}?code=good&state=s", tmp_path, *chosen, f"--screenshot={picture}")
+    assert least <= background(picture.read_bytes()) <= most
+
+
+def background(png: bytes) -> int:
+    """The red of the first pixel of a PNG with 8 bits a channel."""
+    return rows_of(png)[1]
 
 
 def drawn(png: bytes) -> tuple[int, int, int]:
     """Width, height and the number of different bytes in the first channel's rows of a PNG (RFC 2083)."""
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = struct.unpack(">II", png[16:24])
+    return width, height, len(set(rows_of(png)))
+
+
+def rows_of(png: bytes) -> bytes:
+    """The rows, each behind its filter's number."""
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
     at, data = 8, b""
     while at < len(png):
         (length,) = struct.unpack(">I", png[at : at + 4])
         if png[at + 4 : at + 8] == b"IDAT":
             data += png[at + 8 : at + 8 + length]
         at += length + 12
-    return width, height, len(set(zlib.decompress(data)))
+    return zlib.decompress(data)
