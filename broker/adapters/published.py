@@ -94,7 +94,12 @@ def _directory(path: Path) -> Iterator[int]:
 def _refuse_unsafe(path: Path, found: os.stat_result) -> None:
     if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
         raise StoreUnavailable(
-            f"directory {path} is writable by everybody; nothing is published there", hint="chmod o-w"
+            f"directory {path} is writable by everybody; nothing is published there", hint=f"chmod o-w {path}"
+        )
+    if found.st_mode & stat.S_IWGRP and found.st_gid != 0 and not found.st_mode & stat.S_ISVTX:
+        raise StoreUnavailable(
+            f"directory {path} is writable by group {found.st_gid}, who could swap files; nothing is published there",
+            hint=f"chmod g-w {path}",
         )
     if found.st_uid not in {0, os.geteuid()}:
         raise StoreUnavailable(

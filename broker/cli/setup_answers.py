@@ -1,6 +1,7 @@
 """What `setup` asks for, and broker.toml made from it.
 
-Knows keys and their defaults, writes no file. The one invariant: no secret is in the text, only where it is.
+Knows keys, their defaults and their parsers, writes no file; an answer that broker.toml could not hold is asked for
+again at once. The one invariant: no secret is in the text, only where it is.
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from broker.config import API_BASE_URL, PARTNER_AUTHORITY, REDIRECT_URI
+from broker.config.addresses import base_url, redirect_uri
+from broker.config.keys import authority_parser
+from broker.config.values import Refused, client_id, uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from broker.cli.questions import Questions
+    from broker.config.values import Parser
     from broker.core.secret import Secret
 
 PROVIDERS = ("partner", "b2c", "oidc")
@@ -24,7 +31,6 @@ PROVIDER_WORDS = (
     "another OpenID provider",
 )
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 @dataclass(slots=True)
@@ -50,22 +56,23 @@ def ask(questions: Questions) -> Answers:
     provider = PROVIDERS[questions.choice("how does it log in?", PROVIDER_WORDS)]
     authority = PARTNER_AUTHORITY
     if provider != "partner":
-        authority = questions.text("authority (https://…, with tenant and policy)", good=_https)
-    client_id = questions.text("client id (developer portal, your application)", good=_needed)
+        good = _usable(authority_parser(provider))
+        authority = questions.text("authority (https://…, with tenant and policy)", good=good)
+    client = questions.text("client id (developer portal, your application)", good=_usable(client_id))
     needs_secret = provider == "partner" or questions.yes("does the application have a client secret?", default=False)
     client_secret = questions.secret("client secret") if needs_secret else None
-    redirect_uri = questions.text("redirect URI, registered to the letter", REDIRECT_URI, good=_needed)
+    redirect = questions.text("redirect URI, registered to the letter", REDIRECT_URI, good=_usable(redirect_uri))
     key = questions.secret("subscription key (developer portal, your profile)")
     ticket = questions.text("a name for the ticket", "front-door", good=_name)
-    plant_id = questions.text("plant id (empty: look for it after the login)", good=_id_or_empty)
-    device_id = questions.text("device id", good=_id) if plant_id else ""
+    plant_id = questions.text("plant id (empty: look for it after the login)", good=_or_empty(_usable(uuid)))
+    device_id = questions.text("device id", good=_usable(uuid)) if plant_id else ""
     unusual = _unusual(questions) if questions.yes("anything unusual (own CA, other addresses)?", default=False) else {}
     return Answers(
         account=account,
         provider=provider,
         authority=unusual.pop("authority", "") or authority,
-        client_id=client_id,
-        redirect_uri=redirect_uri,
+        client_id=client,
+        redirect_uri=redirect,
         client_secret=client_secret,
         subscription_key=key,
         ticket=ticket,
@@ -79,7 +86,7 @@ def _unusual(questions: Questions) -> dict[str, str]:
     return {
         "authority": questions.text("authority (empty: the usual one)"),
         "ca_file": questions.text("CA certificate (PEM file; empty: none)"),
-        "base_url": questions.text("address of the API", API_BASE_URL, good=_https),
+        "base_url": questions.text("address of the API", API_BASE_URL, good=_usable(base_url)),
     }
 
 
@@ -134,17 +141,18 @@ def _name(answer: str) -> str | None:
     return None if NAME.fullmatch(answer) else "letters, digits, - and _"
 
 
-def _needed(answer: str) -> str | None:
-    return None if answer else "it is needed"
+def _usable(parser: Parser) -> Callable[[str], str | None]:
+    """What is wrong with an answer in the words of `config check`, or None."""
+
+    def good(answer: str) -> str | None:
+        try:
+            parser(answer)
+        except Refused as refused:
+            return "; ".join(f"it {problem}; {remedy}" for problem, remedy in refused.pairs)
+        return None
+
+    return good
 
 
-def _https(answer: str) -> str | None:
-    return None if answer.startswith("https://") else "it begins with https://"
-
-
-def _id(answer: str) -> str | None:
-    return None if ID.fullmatch(answer) else "an id like 7e7b1b62-0000-4000-8000-000000000001"
-
-
-def _id_or_empty(answer: str) -> str | None:
-    return None if not answer else _id(answer)
+def _or_empty(good: Callable[[str], str | None]) -> Callable[[str], str | None]:
+    return lambda answer: good(answer) if answer else None

@@ -38,6 +38,7 @@ class AsyncClient:
     def __init__(self, socket_path: str | os.PathLike[str] | None = None, timeout_seconds: float = 30.0) -> None:
         self.paths = socket_candidates(socket_path, os.environ)
         self.timeout_seconds = timeout_seconds
+        self.silence_seconds = operations.SILENCE_SECONDS  # of a watch, which then counts as broken
 
     async def ticket(self, name: str, min_validity: int | None = None, wait: int | None = None) -> Ticket:
         """A valid ticket with at least `min_validity` seconds left, waited for up to `wait` seconds (at most 300)."""
@@ -51,7 +52,7 @@ class AsyncClient:
         """The state of a ticket now, then every change, heartbeats included.
 
         Ends after the broker's `end` line (it is stopping). It does not reconnect: a connection that breaks, or is
-        silent for 75 s, raises Unreachable, and the caller decides when to call again.
+        silent for `silence_seconds` (75), raises Unreachable, and the caller decides when to call again.
         """
         async with self._send(operations.watch(name)) as reader:
             reply = Reply()
@@ -125,7 +126,7 @@ class AsyncClient:
                     return
             if reply.complete:
                 raise Unreachable("the broker closed the connection without saying that it stops")
-            reply.feed(await self._receive(reader, operations.SILENCE_SECONDS))
+            reply.feed(await self._receive(reader, self.silence_seconds))
 
     @asynccontextmanager
     async def _send(self, request: Request) -> AsyncIterator[asyncio.StreamReader]:

@@ -39,6 +39,7 @@ class Client:
     def __init__(self, socket_path: str | os.PathLike[str] | None = None, timeout_seconds: float = 30.0) -> None:
         self.paths = socket_candidates(socket_path, os.environ)
         self.timeout_seconds = timeout_seconds
+        self.silence_seconds = operations.SILENCE_SECONDS  # of a watch, which then counts as broken
 
     def ticket(self, name: str, min_validity: int | None = None, wait: int | None = None) -> Ticket:
         """A valid ticket with at least `min_validity` seconds left, waited for up to `wait` seconds (at most 300)."""
@@ -56,7 +57,7 @@ class Client:
         """The state of a ticket now, then every change, heartbeats included.
 
         Ends after the broker's `end` line (it is stopping). It does not reconnect: a connection that breaks, or is
-        silent for 75 s, raises Unreachable, and the caller decides when to call again.
+        silent for `silence_seconds` (75), raises Unreachable, and the caller decides when to call again.
         """
         from broker.client.values import WatchLine
 
@@ -141,7 +142,7 @@ class Client:
                         return
             if reply.complete:
                 raise Unreachable("the broker closed the connection without saying that it stops")
-            reply.feed(self._receive(connection, operations.SILENCE_SECONDS))
+            reply.feed(self._receive(connection, self.silence_seconds))
 
     def _send(self, request: Request) -> socket.socket:
         connection = connect(self.paths, self.timeout_seconds)

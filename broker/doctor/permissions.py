@@ -75,6 +75,9 @@ def _published(directory: Path) -> Finding:
         return wrong(
             AREA, f"{directory} is writable by everybody: nothing is published there", f"chmod o-w {directory}"
         )
+    if found.st_mode & stat.S_IWGRP and found.st_gid != 0 and not found.st_mode & stat.S_ISVTX:
+        said = f"{directory} is writable by group {found.st_gid}: nothing is published there"
+        return wrong(AREA, said, f"chmod g-w {directory}")
     return fine(AREA, f"{directory}: tickets may be published there")
 
 

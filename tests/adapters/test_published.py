@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,27 @@ def test_a_directory_that_everybody_may_write_to_is_refused(path: Path) -> None:
         publisher(path).publish("front-door", Secret("eyJ1"))
     path.parent.chmod(0o1777)
     publisher(path).publish("front-door", Secret("eyJ1"))
+
+
+@needs_root
+def test_a_directory_that_a_group_may_write_to_is_refused_unless_each_may_only_touch_its_own(path: Path) -> None:
+    path.parent.mkdir()
+    os.chown(path.parent, 0, 12345)
+    path.parent.chmod(0o2770)
+    with pytest.raises(StoreUnavailable, match="writable by group 12345"):
+        publisher(path).publish("front-door", Secret("eyJ1"))
+    assert names_in(path.parent) == []
+    for mode in (0o2750, 0o3770):
+        path.parent.chmod(mode)
+        publisher(path).publish("front-door", Secret("eyJ1"))
+
+
+def test_a_file_with_a_format_is_read_by_a_shell_and_so_by_environment_file(path: Path) -> None:
+    publisher(path, line="TICKET={ticket}\n").publish("front-door", Secret("eyJ.a-b_c.d"))
+    read = subprocess.run(
+        ["/bin/sh", "-c", f'. "{path}"; printf %s "$TICKET"'], capture_output=True, text=True, check=True
+    )
+    assert read.stdout == "eyJ.a-b_c.d"
 
 
 @needs_root

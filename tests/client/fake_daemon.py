@@ -53,6 +53,7 @@ class FakeDaemon:
         self.path = path
         self.requests: list[Received] = []
         self._answers: dict[tuple[str, str], list[bytes]] = {}
+        self._before_silence: dict[tuple[str, str], bytes] = {}
         self.asked = threading.Event()  # set by the first request
         self._hold = threading.Event()
 
@@ -69,9 +70,10 @@ class FakeDaemon:
         """Prepare bytes."""
         self._answers.setdefault((method, target), []).append(content)
 
-    def silent(self, method: str, target: str) -> None:
-        """Accept the request and say nothing until the daemon is closed."""
+    def silent(self, method: str, target: str, *, after: bytes = b"") -> None:
+        """Accept the request, and say nothing (after these bytes) until the daemon is closed."""
         self._answers[method, target] = []
+        self._before_silence[method, target] = after
 
     def targets(self) -> list[str]:
         """What was asked, in order."""
@@ -84,6 +86,7 @@ class FakeDaemon:
         if answers is None:
             write(encode(404, {"detail": f"nothing at {request.target}", "code": "bad_request", "remedy": "fix"}))
         elif not answers:
+            write(self._before_silence[request.method, request.target])
             self._hold.wait(30)
         else:
             write(answers.pop(0) if len(answers) > 1 else answers[0])

@@ -157,6 +157,17 @@ async def test_watch_that_breaks_off_says_so(run: Both, daemon: FakeDaemon) -> N
         await run(lambda client: client.watch("front-door"))
 
 
+async def test_a_watch_that_falls_silent_is_broken(run: Both, daemon: FakeDaemon) -> None:
+    daemon.silent("GET", "/v1/tickets/front-door/watch", after=chunked(b'{"type": "heartbeat"}\n', end=False))
+
+    def watch(client: Any) -> Any:
+        client.silence_seconds = 0.1
+        return client.watch("front-door")
+
+    with pytest.raises(Unreachable, match="did not answer in time"):
+        await run(watch)
+
+
 async def test_watch_that_ends_without_end_says_so(run: Both, daemon: FakeDaemon) -> None:
     daemon.raw("GET", "/v1/tickets/front-door/watch", chunked(b'{"type": "heartbeat"}\n'))
     with pytest.raises(Unreachable, match="without saying that it stops"):

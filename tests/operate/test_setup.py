@@ -126,6 +126,17 @@ def test_a_file_that_is_there_is_replaced_only_after_a_yes_and_kept_beside(cloud
     assert "eliot-broker login" in found.stderr
 
 
+def test_an_answer_that_no_configuration_could_hold_is_asked_for_again_at_once(tmp_path: Path) -> None:
+    config = tmp_path / "broker.toml"
+    given = ["home", "1", "an-id", "a secret", "nowhere", "http://localhost:8400/callback", "a key", "", "not-an-id"]
+    found = run("setup", "--config", str(config), given="\n".join([*given, ""]), environ=home(tmp_path))
+    assert found.returncode == 2
+    assert found.stderr.count("redirect URI, registered to the letter") == 2
+    assert "  it is no absolute URI; write it exactly as it is registered with the application\n" in found.stderr
+    assert found.stderr.count("plant id (empty") == 2
+    assert not config.exists()
+
+
 def test_an_input_that_ends_early_writes_nothing(tmp_path: Path) -> None:
     config = tmp_path / "broker.toml"
     found = run("setup", "--config", str(config), given="home\n1\n", environ=home(tmp_path))
