@@ -71,7 +71,7 @@ def test_a_wrong_passphrase_does_not_open_it() -> None:
 
 def test_nothing_to_export_is_said() -> None:
     disk, here, _ = machines()
-    with pytest.raises(StoreUnavailable, match="no such document"):
+    with pytest.raises(StoreUnavailable, match="there is no login of that name here"):
         export_login(here, disk, "account-away", BUNDLE, PASSPHRASE, log2_n=QUICK)
 
 
