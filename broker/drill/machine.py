@@ -52,6 +52,7 @@ class Machine:
         self.asleep = False
         self._down_since: float | None = 0.0
         self._saved_until: dict[str, float] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     # its processes
 
@@ -59,6 +60,7 @@ class Machine:
         """Start the broker, where there is power and none runs yet."""
         if self.process is not None or not self.powered:
             return
+        self._loop = asyncio.get_running_loop()
         worker = StepWorker(self._may_leap, self.clock.advance)
         process_disk = self.disk.for_process(self._crashed)
         ways = Ways(
@@ -129,7 +131,8 @@ class Machine:
         self.watch.write_torn()
         if self.process is not None and self.process.accounts[ACCOUNT].identity.token.in_flight:
             self.watch.answer_may_be_lost()
-        asyncio.get_running_loop().call_soon(self._crash_ends)  # it may be a step in its own thread that dies
+        assert self._loop is not None
+        self._loop.call_soon(self._crash_ends)  # it may be a step in its own thread that dies, which has no loop
 
     def _crash_ends(self) -> None:
         self.end_process()

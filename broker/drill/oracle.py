@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from broker.drill.world import Seen
 
 GRACE_SECONDS = 90.0  # a sweep, two answers, and a flight that ran into the end of the trouble
-MARGIN = 0.9 / 3  # of a ticket's life, at least, is left when its renewal is due (a third, less the jitter)
-TOKEN_MARGIN = 0.45  # of an id token's life, likewise
+TOKEN_MARGIN = 0.45  # of an id token's life, at least, is left when its renewal is due
 VALIDITY_SHARE = 0.1
 TICKET_SECONDS_LEAST = 60.0
 TOLERANCE_SECONDS = 5.0
@@ -193,10 +192,9 @@ class _Could:
         if door.name not in self._cache:
             life = self.script.household.ticket_seconds
             mandatory = min(door.min_validity_seconds, life * VALIDITY_SHARE)
-            kept = max(0.0, life * MARGIN - mandatory)
-            warm = (
-                later_end(later_start(self._prefetches, GRACE_SECONDS), kept) if self.script.household.plan_fits else []
-            )
+            margin = self.script.household.planned_margin_seconds
+            kept = max(0.0, (margin or 0.0) - mandatory)
+            warm = [] if margin is None else later_end(later_start(self._prefetches, GRACE_SECONDS), kept)
             here = complement([*self._down_and_start(), *self._away, *self._unsure], self._until)
             self._cache[door.name] = intersection(warm, here)
         return self._cache[door.name]

@@ -17,6 +17,10 @@ MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86_400.0
 YEAR = 365 * DAY
+JITTER = 0.9  # of a margin is left, at least
+MARGIN = JITTER / 3  # of a ticket's life, when its renewal is due
+PLANNED_PART = 0.97  # of the day's calls can be planned: each counts a few minutes longer than a day
+CALL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +136,27 @@ class Household:
     person_seconds: float = 6 * HOUR  # from `login.required` until somebody logs in
 
     @property
-    def plan_fits(self) -> bool:
-        """Whether the day's calls suffice, with a fifth to spare, to keep every warm door's ticket renewed in time."""
-        warm = sum(door.pool if door.single_use else 1 for door in self.doors)
+    def planned_margin_seconds(self) -> float | None:
+        """What is left of a warm ticket's life, at least, when it is renewed; None: the day's calls leave gaps.
+
+        A third less its jitter; where the calls ahead of requests do not suffice for that, what they suffice for.
+        """
+        full = self.ticket_seconds * MARGIN
+        if self.daily_quota == 0:
+            return full
+        warm = sum(door.pool if door.single_use else 1 for door in self.doors if door.warm == "always")
         spent = sum(door.requests_a_day for door in self.doors if door.single_use)
-        needed = warm * DAY / (self.ticket_seconds * 2 / 3) + spent
-        return self.daily_quota == 0 or needed < (self.daily_quota - self.quota_reserve) * 0.8
+        allowed = (self.daily_quota - self.quota_reserve) * PLANNED_PART - spent
+        if allowed <= 0:
+            return None
+        margin = min(full, (self.ticket_seconds - warm * DAY / allowed) * JITTER)
+        floor = min(max(door.min_validity_seconds for door in self.doors), self.ticket_seconds / 10)
+        return margin if margin > floor + CALL_SECONDS else None
+
+    @property
+    def plan_fits(self) -> bool:
+        """Whether the day's calls suffice to keep every warm door's ticket without a gap."""
+        return self.planned_margin_seconds is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 TOKEN = "token"  # the key of the token endpoint's attempts; an API's is its device
 SLOT_SECONDS = 180.0  # a call may count so much longer than a day
 AMBIGUOUS_SECONDS = 5.0
+EARLY_SHARE = {True: 0.45, False: 2 / 3}  # of its life gone, before a token (True), a ticket is renewed unasked
+EARLY_SECONDS = 5.0  # a life is counted in whole seconds, and from the cloud's Date
 SPACED = 10  # so many failed attempts in a row with nothing left …
 SPACED_SECONDS = 60.0  # … take at least so long
 
@@ -67,6 +69,8 @@ class Spacing:
         self._attempts: dict[str, Attempts] = {}
         self._account_until = 0.0
         self._call_times: deque[float] = deque()
+        self._wanted: dict[str, float] = {}  # not before then is another one of what is in hand needed
+        self._shared = {door.name for door in household.doors if not door.single_use}
         self._replenished = (-DAY, -DAY)  # the cloud told then that the quota is whole again at the second moment
 
     @property
@@ -78,6 +82,8 @@ class Spacing:
     def sent(self, key: str) -> None:
         """A request is sent: not before its time."""
         attempts, now = self._attempts.get(key), self._now
+        if now < self._wanted.pop(key, 0.0):
+            self._record.violate("no call is wasted", f"{key}: renewed although most of its life is left")
         if attempts is None:
             return
         early = attempts.not_before - now
@@ -132,6 +138,21 @@ class Spacing:
         """Its failures are over."""
         self._attempts.pop(key, None)
 
+    def in_hand(self, key: str) -> None:
+        """Another token, or ticket for all, is in hand: it is good for a while."""
+        household, token = self._household, key == TOKEN
+        if token or key in self._shared:
+            tokens_seconds = min(household.id_token_seconds, household.refresh_token_seconds)
+            seconds = (tokens_seconds if token else household.ticket_seconds) * EARLY_SHARE[token]
+            self._wanted[key] = self._now + min(seconds, DAY) * (1 - DRIFT) - EARLY_SECONDS
+
+    def given_up(self, key: str | None = None) -> None:
+        """What is in hand (None: all of it) is needed anew: it was refused, or lost, or nobody can tell its age."""
+        if key is None:
+            self._wanted.clear()
+        else:
+            self._wanted.pop(key, None)
+
     def rejected(self, key: str) -> None:
         """The next token may be sent at once."""
         self._attempts.setdefault(key, Attempts()).not_before = 0.0
@@ -139,6 +160,8 @@ class Spacing:
     def call_failed(self, key: str, error: BrokerError, *, empty: bool) -> None:
         """A call brought nothing; `empty`: and nothing is left to serve."""
         attempts = self._attempts.setdefault(key, Attempts())
+        if isinstance(error, TokenRefused):
+            self.given_up(TOKEN)
         attempts.may_force = isinstance(error, TokenRefused) and not attempts.forced_once
         if isinstance(error, RateLimited | QuotaExhausted) and error.retry_after_seconds is not None:
             until = self._now + error.retry_after_seconds
@@ -166,6 +189,7 @@ class Spacing:
         """What was promised before no longer binds: other settings, another login, a state or a clock that was lost."""
         self._attempts.clear()
         self._account_until = 0.0
+        self.given_up()
 
     def process_ended(self) -> None:
         """Each process may force one refresh; its calls are spaced all the same."""

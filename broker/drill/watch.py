@@ -63,6 +63,9 @@ class Watch(Record):
                 self.doors[str(facts["ticket"])].told = True
             case "ticket.issued" if self.process is not None:
                 self.coverage.look_at(self.process, str(facts["ticket"]))
+                self.spacing.in_hand(str(facts["ticket"]))
+            case "id_token.refreshed":
+                self.spacing.in_hand(TOKEN)
             case "login.ending":
                 self._warned_at = self._warned_at or self.clock.elapsed
                 self.first_warning = self.first_warning or self.clock.elapsed
@@ -129,6 +132,7 @@ class Watch(Record):
         self._warned_at = None
         self._login_promised = 0.0
         self.spacing.succeeded(TOKEN)
+        self.spacing.in_hand(TOKEN)
         self.plans.forgive()
 
     def login_lost(self, detail: str) -> None:
@@ -232,9 +236,14 @@ class Watch(Record):
         if process.tasks > MOST_TASKS:
             self.violate("memory is bounded", f"{process.tasks} tasks")
 
+    def clock_leapt(self) -> None:
+        """Another boot, or the wall clock went ahead: the token may have ended unnoticed, and is asked for anew."""
+        self.spacing.given_up(TOKEN)
+
     def release_promise(self, name: str) -> None:
         """The ticket in hand was given up by somebody's wish."""
         self.doors[name].promised = 0.0
+        self.spacing.given_up(name)
 
     def process_ended(self) -> None:
         """No process: no ticket can be had."""

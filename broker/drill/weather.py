@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from broker.drill.people import Callers
     from broker.drill.script import Happening
 
+LEAP_SECONDS = 59.0  # a wall clock that goes ahead by more may mean that the machine was paused
 ERRORS = {"full": errno.ENOSPC, "eio": errno.EIO, "readonly": errno.EROFS}
 
 
@@ -88,19 +89,25 @@ class Weather:
         self._machine.suspend(happening.lasts_seconds)
 
     def _begin_clock_step(self, happening: Happening) -> None:
-        self._clock.step(float(happening.values["by"]))
+        self._step(float(happening.values["by"]))
         if abs(self._clock.wall_error_seconds) > CERTIFICATE_SECONDS:
             self._watch.unsure.append((self._clock.elapsed, happening.ends_seconds + UPSTREAM_SECONDS))
 
     def _end_clock_step(self, _: Happening) -> None:
-        self._clock.step(-self._clock.wall_error_seconds)
+        self._step(-self._clock.wall_error_seconds)
+
+    def _step(self, seconds: float) -> None:
+        """Somebody, or the network, sets the wall clock."""
+        self._clock.step(seconds)
+        if seconds > LEAP_SECONDS:
+            self._watch.clock_leapt()
 
     def _begin_drift(self, happening: Happening) -> None:
         self._clock.drift_ppm = float(happening.values["ppm"])
 
     def _end_drift(self, _: Happening) -> None:
         self._clock.drift_ppm = 0.0
-        self._clock.step(-self._clock.wall_error_seconds)
+        self._step(-self._clock.wall_error_seconds)
 
     def _begin_kill(self, _: Happening) -> None:
         self._machine.end_process()
@@ -116,6 +123,7 @@ class Weather:
 
     def _end_power_cut(self, happening: Happening) -> None:
         clock = self._clock
+        self._watch.clock_leapt()
         if happening.values.get("rtc", True):
             self._machine.boot(clock.true_seconds)
         else:
@@ -131,7 +139,7 @@ class Weather:
         if self._machine.sky.now("outage") is not None:
             self._clock.at(self._clock.elapsed + MINUTE, self._ntp)
             return
-        self._clock.step(-self._clock.wall_error_seconds)
+        self._step(-self._clock.wall_error_seconds)
         self._watch.unsure.append((self._unsure_since, self._clock.elapsed + UPSTREAM_SECONDS))
         self._machine.stir()
 

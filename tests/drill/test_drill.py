@@ -102,6 +102,28 @@ def test_the_watch_sees_a_promise_that_is_not_kept() -> None:
     assert judge(blind).avoidable_seconds > HOUR
 
 
+def test_an_oracle_that_is_told_of_no_outage_blames_for_tickets_of_five_minutes_too() -> None:
+    """The day's calls suffice for those, with less to spare: it took that for a plan with gaps, and asked nothing."""
+    household = Household(ticket_seconds=300.0)
+    seen = play(replace(a_day_with(OUTAGE, household=household), seconds=DAY + 3 * HOUR))
+    assert judge(seen).violations == ()
+    assert judge(replace(seen, script=replace(seen.script, happenings=()))).avoidable_seconds > HOUR
+
+
+def test_a_household_whose_quota_leaves_gaps_is_promised_nothing() -> None:
+    assert Household(ticket_seconds=300.0).plan_fits
+    assert not Household((Door("front-door"), Door("gate")), ticket_seconds=300.0).plan_fits
+    assert Household((Door("front-door"), Door("gate")), ticket_seconds=300.0, daily_quota=0).plan_fits
+
+
+def test_a_crash_in_a_step_that_has_paused_ends_the_process_and_nothing_else() -> None:
+    slow = Happening(HOUR, "outage", 8 * HOUR, {"form": "timeout", "where": "token"})
+    crash = Happening(3 * HOUR, "crash", 0.0, {"operations": 3})
+    seen = play(a_day_with(slow, crash), keep_log=True)
+    assert judge(seen).violations == ()
+    assert sum("process: ended" in line for line in seen.watch.decisions or ()) == 2  # that one, and the drill's end
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, _ in names() if name != "year"])
 def test_every_scenario_is_played_with_every_promise_kept(name: str) -> None:
