@@ -46,7 +46,7 @@ from broker.config.keys import (
     certificates_file,
 )
 from broker.config.places import default_socket_path, default_state_directory, find_config_file
-from broker.config.secrets import SecretReader
+from broker.config.secrets import NoSecrets, SecretReader
 from broker.config.table import Problems, Table, closest
 from broker.core.words import counted
 from broker.errors import ConfigError
@@ -67,15 +67,22 @@ LONGEST_SOCKET_PATH_BYTES = 107  # unix(7): sun_path has 108 with the NUL at its
 
 
 def read_config(
-    path: Path, environ: MutableMapping[str, str], *, previous: Config | None = None, user_id: int | None = None
+    path: Path,
+    environ: MutableMapping[str, str],
+    *,
+    previous: Config | None = None,
+    user_id: int | None = None,
+    without_secrets: bool = False,
 ) -> Config:
     """Read and check broker.toml and every secret it names. Raises: ConfigError with all problems.
 
     Variables named by `env:` are taken out of `environ` once all is well (a start that failed may be repaired by a
     reload, which needs them still); `previous` is the configuration in force, which remembers those of before.
+    `without_secrets`: none is looked for, and something made up stands in place of each.
     """
     problems = Problems(path)
-    secrets = SecretReader(path.absolute().parent, environ, remembered=_remembered(previous))
+    reader = NoSecrets if without_secrets else SecretReader
+    secrets = reader(path.absolute().parent, environ, remembered=_remembered(previous))
     top = Table("", _parse(path), problems)
     user = os.geteuid() if user_id is None else user_id
     config = _Reading(top, secrets, environ, user).config()

@@ -13,11 +13,14 @@ from broker.drill.script import DAY, HOUR, KINDS, MINUTE
 
 if TYPE_CHECKING:
     from broker.drill.oracle import Judgement
+    from broker.drill.present import Held, Present
     from broker.drill.world import Seen
 
 COLUMNS = 72
+NAME_CHARACTERS = 18
 HAD, HALF, NONE = "█", "▒", "·"
 WIDTH, LEFT, ROW = 900, 150, 26
+TICKS = 4
 COLOURS = {"had": "#2b8a3e", "gap": "#e03131", "weather": "#868e96", "down": "#495057"}
 
 
@@ -34,6 +37,7 @@ def table(seen: Seen, verdict: Judgement) -> list[tuple[str, str]]:
     lost = ", ".join(sorted({loss.reason for loss in seen.watch.losses})) or "none"
     asked = verdict.served + verdict.misses
     return [
+        *_beginning(seen.script.present),
         ("time lived", span(seen.script.seconds)),
         ("a valid ticket in hand", f"{100 * verdict.availability:.3f} % of the time"),
         ("without one, not to be avoided", span(verdict.unavoidable_seconds)),
@@ -47,6 +51,26 @@ def table(seen: Seen, verdict: Judgement) -> list[tuple[str, str]]:
         ("refreshes of the login", str(seen.watch.refreshes)),
         ("promises broken", str(len(verdict.violations))),
     ]
+
+
+def _beginning(present: Present | None) -> list[tuple[str, str]]:
+    """What it begins with, where it begins with the present."""
+    if present is None:
+        return []
+    told = [
+        ("begins with, of the login", "nobody has told" if present.login_left is None else span(present.login_left))
+    ]
+    told += [(f"begins with, of {each.name}", _held(each)) for each in present.tickets]
+    told += [("calls made in the day before", str(present.calls_used))]
+    stops = {"no call for": present.stopped_for, "the token endpoint left alone for": present.token_waits}
+    return told + [(name, span(seconds)) for name, seconds in stops.items() if seconds > 0]
+
+
+def _held(held: Held) -> str:
+    failed = (
+        "" if held.failure is None else f"; {held.failure.code}, next attempt in {span(held.failure.next_attempt_in)}"
+    )
+    return f"{'nothing' if held.left_seconds is None else span(held.left_seconds)}{failed}"
 
 
 def _warning(seen: Seen) -> str:
@@ -91,8 +115,8 @@ def timeline(seen: Seen) -> list[str]:
                 cells.append(HAD if part == 0 else NONE if part >= 1 - 1e-9 else HALF)
             else:
                 cells.append("▄" if part > 0 else " ")
-        lines.append(f"{name[:18]:>18} {''.join(cells)}")
-    lines.append(f"{'':>18} {'0':<{COLUMNS - 8}}{span(seen.script.seconds):>8}")
+        lines.append(f"{name[:NAME_CHARACTERS]:>{NAME_CHARACTERS}} {''.join(cells)}")
+    lines.append(f"{'':>{NAME_CHARACTERS}} {_begin(seen):<{COLUMNS - 8}}{span(seen.script.seconds):>8}")
     return lines
 
 
@@ -114,7 +138,7 @@ def svg(seen: Seen, title: str) -> str:
     ]
     for number, (kind, name, when) in enumerate(lines, 1):
         y = number * ROW + 4
-        parts.append(f'<text x="{LEFT - 10}" y="{y + 14}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<text x="{LEFT - 10}" y="{y + 14}" text-anchor="end">{escape(name[:NAME_CHARACTERS])}</text>')
         if kind == "gap":
             parts.append(_bar(LEFT, y, seen.script.seconds * scale, COLOURS["had"], f"{name}: a valid ticket"))
         for start, end in when:
@@ -122,9 +146,15 @@ def svg(seen: Seen, title: str) -> str:
             width = max(1.0, (end - start) * scale)
             parts.append(_bar(LEFT + start * scale, y, width, COLOURS[kind], f"{says}, {span(end - start)}"))
     y = (len(lines) + 1) * ROW + 12
-    parts.append(f'<text x="{LEFT}" y="{y}">0</text>')
-    parts.append(f'<text x="{WIDTH - 20}" y="{y}" text-anchor="end">{escape(span(seen.script.seconds))}</text></svg>')
-    return "\n".join(parts) + "\n"
+    for part in range(TICKS + 1):
+        x, anchor = LEFT + (WIDTH - LEFT - 20) * part / TICKS, {0: "start", TICKS: "end"}.get(part, "middle")
+        says = _begin(seen) if part == 0 else span(seen.script.seconds * part / TICKS)
+        parts.append(f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}">{escape(says)}</text>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _begin(seen: Seen) -> str:
+    return "0" if seen.script.present is None else "now"
 
 
 def _bar(x: float, y: float, width: float, colour: str, says: str) -> str:

@@ -93,6 +93,16 @@ class ScriptedCloud:
         login = Login(self._logins, now)
         return self._tokens_answer(login, now)
 
+    def inherit(self, logged_in_ago: float, left: float) -> Grant:
+        """A login of before the beginning, with so much left of its refresh token."""
+        self._logins += 1
+        self._given += 1
+        token = f"rt-{self._logins}-{self._given}"
+        login = Login(self._logins, -logged_in_ago)
+        self.newest = self.grants[token] = Grant(token, login, left, delivered=True)
+        self._remember(token)
+        return self.newest
+
     def refresh(self, token: str, now: float) -> tuple[HttpAnswer, Grant | None]:
         """Do the work of a refresh: the answer, and the new grant in it."""
         known = self.grants.get(token)

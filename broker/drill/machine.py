@@ -16,7 +16,6 @@ from broker.drill.household import ACCOUNT, configuration
 from broker.drill.process import Process
 from broker.drill.script import MINUTE
 from broker.drill.steps import Died, StepWorker
-from broker.drill.virtual import START_SECONDS
 from broker.drill.watch import Watch
 from broker.drill.ways import Ways
 from broker.errors import StoreError
@@ -40,7 +39,7 @@ class Machine:
         self.household = script.household
         self.clock = clock
         self.sky = Sky()
-        self.cloud = ScriptedCloud(script.household, self.sky, epoch=START_SECONDS)
+        self.cloud = ScriptedCloud(script.household, self.sky, epoch=clock.start_seconds)
         self.watch = Watch(script.household, self.cloud, clock)
         self.disk = ScriptedDisk(random.Random(f"{script.seed}/disk"))  # noqa: S311 -- weather, not cryptography
         self.config = configuration(script.household)

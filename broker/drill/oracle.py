@@ -34,6 +34,7 @@ TOKEN_MARGIN = 0.45  # of an id token's life, at least, is left when its renewal
 VALIDITY_SHARE = 0.1
 TICKET_SECONDS_LEAST = 60.0
 TOLERANCE_SECONDS = 5.0
+RECOVERY_SECONDS = 60.0  # after a wait that was told
 PATIENCE_SECONDS = 21.0  # how long a caller waits for an answer: both timeouts of a call, and one more
 
 
@@ -156,11 +157,15 @@ class _Could:
             kind, where = KINDS[it.kind], it.values.get("where", "all")
             recovery = kind.recovery_seconds
             told = it.values.get("retry_after")
-            shadow = (it.at_seconds, it.ends_seconds + (recovery if told is None else float(told) + 60.0))
+            shadow = (it.at_seconds, it.ends_seconds + (recovery if told is None else float(told) + RECOVERY_SECONDS))
             if kind.token and where in ("all", "token"):
                 bad["token"].append(shadow)
             if kind.api and where in ("all", "api"):
                 bad["api"].append(shadow)
+        present = seen.script.present
+        if present is not None:  # failures of before are waited out
+            bad["token"].append((0.0, present.token_waits and present.token_waits + RECOVERY_SECONDS))
+            bad["api"].append((0.0, present.calls_wait and present.calls_wait + RECOVERY_SECONDS))
         bad["process"] = [(start, end + 65.0) for start, end in seen.downs] + seen.watch.unsure
         bad["process"] += [
             (it.at_seconds, it.ends_seconds + 125.0) for it in seen.script.happenings if it.kind == "disk"

@@ -10,9 +10,10 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
+from broker.core.demand import hour_of_week
 from broker.drill.household import ACCOUNT
 from broker.drill.process import log_in
-from broker.drill.script import DAY, MINUTE
+from broker.drill.script import DAY, HOUR, MINUTE
 from broker.drill.steps import Died
 from broker.errors import BrokerError, Code
 
@@ -39,6 +40,11 @@ class Person:
         self._missed_since: float | None = 0.0
         self._comes = False
         machine.look_at_login = self._look
+
+    def is_logged_in(self) -> None:
+        """The drill begins with a login of before."""
+        self.sign_ins.append(0.0)
+        self._missed_since = None
 
     def _look(self, process: Process) -> None:
         if not process.accounts[ACCOUNT].identity.usable:
@@ -107,12 +113,15 @@ class Callers:
             await asyncio.wait(self._tasks)
 
     def _plan(self, door: Door) -> None:
-        if door.requests_a_day <= 0:
+        if door.requests_a_day <= 0 or (door.hours and not any(rate for _, rate in door.hours)):
             return
-        wait = self._dice.expovariate(door.requests_a_day / DAY)
+        rates = dict(door.hours)
+        most = max(rates.values()) / HOUR if rates else door.requests_a_day / DAY
+        wait = self._dice.expovariate(most)
 
         def come() -> None:
-            self.call(door)
+            if not rates or self._dice.random() * most * HOUR < rates.get(hour_of_week(self._clock.true_seconds), 0.0):
+                self.call(door)
             self._plan(door)
 
         self._clock.at(self._clock.elapsed + wait, come)
@@ -120,7 +129,7 @@ class Callers:
     def call(self, door: Door, *, refused: bool = False) -> None:
         """Somebody asks; `refused`: because the door refused the ticket in hand."""
         process = self._machine.process
-        if process is None or not self._person.sign_ins:
+        if process is None or self._machine.asleep or not self._person.sign_ins:
             return
         caller = asyncio.get_running_loop().create_task(self._ask(process, door, refused=refused))
         self._tasks.add(caller)

@@ -10,8 +10,12 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from broker.drill.present import present_from
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from broker.drill.present import Present
 
 MINUTE = 60.0
 HOUR = 3600.0
@@ -116,6 +120,7 @@ class Door:
     pool: int = 1
     min_validity_seconds: float = 30.0
     requests_a_day: float = 12.0
+    hours: tuple[tuple[int, float], ...] = ()  # of the week (0: Monday 00:00 UTC), and requests an hour; else any hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,7 @@ class Script:
     seconds: float
     household: Household = field(default_factory=Household)
     happenings: tuple[Happening, ...] = ()
+    present: Present | None = None  # what is in hand at the beginning; None: nothing, and a person logs in
 
     def without(self, dropped: Iterable[int]) -> Script:
         """The same with some happenings (by their places) left out."""
@@ -181,10 +187,20 @@ class Script:
 def from_json(text: str) -> Script:
     """The reverse of `to_json`. Raises: ValueError, KeyError, TypeError."""
     data = json.loads(text)
-    household = data.pop("household", {})
-    doors = tuple(Door(**door) for door in household.pop("doors", [{"name": "front-door"}]))
+    household, present = data.pop("household", {}), data.pop("present", None)
+    doors = tuple(_door(door) for door in household.pop("doors", [{"name": "front-door"}]))
     happenings = tuple(Happening(**happening) for happening in data.pop("happenings", ()))
     for happening in happenings:
         if happening.kind not in KINDS:
             raise ValueError(f"no kind of happening is called {happening.kind}")
-    return Script(household=Household(doors=doors, **household), happenings=happenings, **data)
+    return Script(
+        household=Household(doors=doors, **household),
+        happenings=happenings,
+        present=None if present is None else present_from(present),
+        **data,
+    )
+
+
+def _door(row: Mapping[str, Any]) -> Door:
+    hours = tuple((int(hour), float(rate)) for hour, rate in row.get("hours", ()))
+    return Door(**{**row, "hours": hours})

@@ -24,6 +24,8 @@ from broker.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from broker.drill.record import Record
     from broker.drill.script import Household
 
@@ -138,13 +140,17 @@ class Spacing:
         """Its failures are over."""
         self._attempts.pop(key, None)
 
-    def in_hand(self, key: str) -> None:
+    def in_hand(self, key: str, life_seconds: float) -> None:
         """Another token, or ticket for all, is in hand: it is good for a while."""
-        household, token = self._household, key == TOKEN
-        if token or key in self._shared:
-            tokens_seconds = min(household.id_token_seconds, household.refresh_token_seconds)
-            seconds = (tokens_seconds if token else household.ticket_seconds) * EARLY_SHARE[token]
-            self._wanted[key] = self._now + min(seconds, DAY) * (1 - DRIFT) - EARLY_SECONDS
+        if key == TOKEN or key in self._shared:
+            seconds = min(life_seconds * EARLY_SHARE[key == TOKEN], DAY)
+            self._wanted[key] = self._now + seconds * (1 - DRIFT) - EARLY_SECONDS
+
+    def made_before(self, times: Iterable[float], stopped_for: float) -> None:
+        """Calls that were made before the beginning, oldest first; those before a stop are replenished at its end."""
+        self._call_times.extend(times)
+        if stopped_for > 0:
+            self._replenished = (self._now, self._now + stopped_for)
 
     def given_up(self, key: str | None = None) -> None:
         """What is in hand (None: all of it) is needed anew: it was refused, or lost, or nobody can tell its age."""

@@ -63,9 +63,9 @@ class Watch(Record):
                 self.doors[str(facts["ticket"])].told = True
             case "ticket.issued" if self.process is not None:
                 self.coverage.look_at(self.process, str(facts["ticket"]))
-                self.spacing.in_hand(str(facts["ticket"]))
+                self.spacing.in_hand(str(facts["ticket"]), self.household.ticket_seconds)
             case "id_token.refreshed":
-                self.spacing.in_hand(TOKEN)
+                self.spacing.in_hand(TOKEN, self._tokens_life())
             case "login.ending":
                 self._warned_at = self._warned_at or self.clock.elapsed
                 self.first_warning = self.first_warning or self.clock.elapsed
@@ -97,6 +97,12 @@ class Watch(Record):
             self.spacing.rejected(TOKEN)
         else:
             self.spacing.failed(TOKEN, error, empty=self._token_is_out())
+
+    def _tokens_life(self) -> float:
+        """Of what has just come: the id token's, or the refresh token's where that is shorter."""
+        newest = self.cloud.newest
+        left = self.household.id_token_seconds if newest is None else newest.expires - self.clock.elapsed
+        return min(self.household.id_token_seconds, left)
 
     def _token_is_out(self) -> bool:
         if self.process is None:
@@ -132,7 +138,7 @@ class Watch(Record):
         self._warned_at = None
         self._login_promised = 0.0
         self.spacing.succeeded(TOKEN)
-        self.spacing.in_hand(TOKEN)
+        self.spacing.in_hand(TOKEN, self._tokens_life())
         self.plans.forgive()
 
     def login_lost(self, detail: str) -> None:

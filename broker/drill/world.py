@@ -11,12 +11,14 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from broker.drill.inheritance import Inheritance
 from broker.drill.machine import Machine
 from broker.drill.people import Callers, Person
 from broker.drill.script import DAY, HOUR
-from broker.drill.virtual import run_virtual
+from broker.drill.virtual import START_SECONDS, run_virtual
 from broker.drill.weather import Weather
 from broker.drill.world_clock import WorldClock
+from broker.services.timekeeper import BUILT_SECONDS
 
 if TYPE_CHECKING:
     from broker.drill.script import Script
@@ -45,13 +47,19 @@ class Seen:
 
 def play(script: Script, *, keep_log: bool = False, most_violations: int = 200) -> Seen:
     """Live through a script, or until so many promises were broken. Raises: whatever is a bug of the drill itself."""
-    clock = WorldClock()
+    clock = WorldClock(_begins_at(script))
     world = World(script, clock)
     world.watch.most_violations = most_violations
     if keep_log:
         world.watch.decisions = []
     run_virtual(world.live(), clock)
     return world.seen()
+
+
+def _begins_at(script: Script) -> float:
+    """Now, where the present is handed over; hours of the week matter then. A clock of 1970 is not believed."""
+    present = script.present
+    return START_SECONDS if present is None or present.at_seconds < BUILT_SECONDS else present.at_seconds
 
 
 class World:
@@ -74,6 +82,9 @@ class World:
             if happening.at_seconds < self._script.seconds:
                 self._clock.at(happening.at_seconds, lambda it=happening: self._weather.begin(it))  # type: ignore[misc]
         self._callers.begin()
+        if self._script.present is not None:
+            await Inheritance(self._script.present, self._machine).hand_over()
+            self._person.is_logged_in()
         self._machine.start_process()
         while (left := self._script.seconds - self._clock.elapsed) > LEAST_SECONDS and not self._enough.is_set():
             with contextlib.suppress(TimeoutError):

@@ -20,8 +20,9 @@ PER_MILLION = 1e-6
 class WorldClock(VirtualClock):
     """A VirtualClock with an agenda; `elapsed` are the true seconds since the beginning."""
 
-    def __init__(self) -> None:
-        super().__init__(START_SECONDS, boot_id="boot-1")
+    def __init__(self, start_seconds: float = START_SECONDS) -> None:
+        super().__init__(start_seconds, boot_id="boot-1")
+        self.start_seconds = start_seconds
         self.drift_ppm = 0.0
         self.boots = 1
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -30,7 +31,7 @@ class WorldClock(VirtualClock):
     @property
     def elapsed(self) -> float:
         """True seconds since the beginning."""
-        return self.true_seconds - START_SECONDS
+        return self.true_seconds - self.start_seconds
 
     @property
     def wall_error_seconds(self) -> float:
@@ -40,7 +41,7 @@ class WorldClock(VirtualClock):
     def at(self, elapsed: float, callback: Callable[[], None]) -> None:
         """Let `callback` be called at this moment (seconds since the beginning); what is past is called next."""
         self._entries += 1
-        heapq.heappush(self._agenda, (START_SECONDS + elapsed, self._entries, callback))
+        heapq.heappush(self._agenda, (self.start_seconds + elapsed, self._entries, callback))
 
     def quiet_for(self) -> float:
         """Seconds until the next entry of the agenda."""

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from broker.config.file import read_config
 from broker.config.secrets import LARGEST_SECRET_BYTES
+from broker.errors import ConfigError
 
 from .sample import ACCOUNT, API, CANARY, GOOD, TICKET
 
@@ -180,3 +182,12 @@ def test_no_secret_is_in_the_repr_of_a_configuration(place: Place) -> None:
     shown = repr(place.read(KEYED + ACCOUNT + API + TICKET))
     assert "a client secret" not in shown
     assert "0123456789abcdef" not in shown
+
+
+def test_who_only_looks_reads_no_secret_and_needs_none(place: Place) -> None:
+    """A rehearsal asks nothing real: an operator who may not read the secrets may have one."""
+    path = place.write("broker.toml", KEYED + with_key("credential:nowhere"))
+    config = read_config(path, {}, without_secrets=True)
+    assert config.accounts["home"].api.subscription_key.name == "nowhere"
+    with pytest.raises(ConfigError, match="does not say where the secret is"):
+        read_config(place.write("broker.toml", with_key("plain text")), {}, without_secrets=True)

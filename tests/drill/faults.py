@@ -200,6 +200,59 @@ FAULTS = (
         "services/refreshable.py",
         ("        self.value = value\n        self.failure = None\n", "        self.value = value\n"),
     ),
+    fault(
+        "tickets renewed with most of their life left",
+        "core/freshness.py",
+        ("TICKET_MARGIN = 1 / 3", "TICKET_MARGIN = 0.6"),
+    ),
+    fault("id tokens renewed soon after they came", "core/freshness.py", ("ID_TOKEN_AGE = 0.5", "ID_TOKEN_AGE = 0.1")),
+    fault(
+        "the newest copy of a document written over",
+        "adapters/store.py",
+        ("        target = 1 - place.newest\n", "        target = place.newest\n"),
+    ),
+    fault(
+        "a save that is not synced",
+        "adapters/store.py",
+        ("        try:\n            self._disk.sync(path)\n", "        try:\n            pass\n"),
+    ),
+    fault(
+        "the first copy read, whichever is newer",
+        "adapters/store.py",
+        ("best = 1 if slots[1].sequence > slots[0].sequence else 0", "best = 0 if slots[0].content is not None else 1"),
+    ),
+    fault(
+        "the account's own failure not persisted",
+        "services/book.py",
+        ('"failure": failure_to(self.failure),', '"failure": None,'),
+    ),
+    fault(
+        "429 taken for one ticket's own trouble",
+        "services/calls.py",
+        ("frozenset({400, 406, 408, 430, 486})", "frozenset({400, 406, 408, 429, 430, 486})"),
+    ),
+    fault(
+        "a day of the quota that lasts 22 hours",
+        "core/quota.py",
+        (
+            "max(position_at(ledger, now) - window_seconds(rule, now), ledger.forgiven_to)",
+            "max(position_at(ledger, now) - window_seconds(rule, now) * 22 / 24, ledger.forgiven_to)",
+        ),
+    ),
+    fault(
+        "single-use tickets that never grow old",
+        "services/pool.py",
+        ("return 0.0 if left is None else left - self.windows(held).mandatory_seconds", "return 1e9"),
+        ("if (held.life.remaining(now) or 0.0) > 0)", "if held is not None)"),
+    ),
+    fault(
+        "a window that closes forgotten in the runway",
+        "core/runway.py",
+        (
+            "    known = [left for left in (token, window) if left is not None]",
+            "    known = [left for left in (token,) if left is not None]",
+        ),
+    ),
 )
 
 

@@ -10,7 +10,8 @@ from broker.drill import chart
 from broker.drill.climate import hostile_month, ordinary
 from broker.drill.intervals import complement, holds, intersection, later_start, total, union
 from broker.drill.oracle import judge, least_calls
-from broker.drill.rehearsal import UnknownScenario, names, rehearsal, seconds_of
+from broker.drill.rehearsal import names, rehearsal, seconds_of
+from broker.drill.scenario_file import BadScenario
 from broker.drill.script import DAY, HOUR, Door, Happening, Household, Script, from_json
 from broker.drill.shrink import shrink
 from broker.drill.world import play
@@ -132,9 +133,9 @@ def test_every_scenario_is_played_with_every_promise_kept(name: str) -> None:
 
 
 def test_a_scenario_that_does_not_exist_or_has_no_duration_is_refused() -> None:
-    with pytest.raises(UnknownScenario):
+    with pytest.raises(BadScenario):
         rehearsal("flood", None, Household())
-    with pytest.raises(UnknownScenario):
+    with pytest.raises(BadScenario):
         seconds_of("soon")
     assert seconds_of("-1d") == -DAY
 
