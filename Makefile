@@ -46,10 +46,12 @@ peers:
 plan-table: $(VENV)/.developing
 	@$(BIN)/python -m tests.benchmarks.planning README.md
 
-# a hundred simulated years for three seeds into the README; broken off, it goes on where it was (YEARS=10 for less)
+# a hundred simulated years for three seeds into the README, and ten years of tickets of five minutes for one; broken off,
+# it goes on where it was (YEARS=10 for less)
 YEARS ?= 100
 drill-figure: $(VENV)/.installed
 	@$(BIN)/python -m broker.drill.figure --years $(YEARS) --into README.md
+	@$(BIN)/python -m broker.drill.figure --years 10 --ticket-seconds 300 --life-years 1 --seeds 1 --into README.md
 
 soak: $(VENV)/.developing providers
 	@$(BIN)/pytest -q -m soak

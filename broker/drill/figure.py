@@ -1,8 +1,8 @@
 """The published figure: a hundred years of one household under ordinary weather, for three seeds, as a table.
 
-`python -m broker.drill.figure` (`make drill-figure`) plays it, a decade at a time, and keeps each decade's figures in a
-file, so that it can be broken off, gone on with, and played by two processes. Each decade begins in 2026: the broker
-rightly believes no date from long after it was written. The one invariant: nothing in the table is typed in.
+`python -m broker.drill.figure` (`make drill-figure`) plays it, a decade at a time (`--life-years`: less), and keeps the
+figures of each in a file, so that it can be broken off, gone on with, and played by two processes. Each begins in 2026:
+the broker rightly believes no date from long after it was written. The one invariant: nothing in the table is typed in.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from broker.drill.world import play
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Life = tuple[int, int, float, float]  # seed, number of the decade, years, seconds that a ticket lives
+Life = tuple[int, int, float, float]  # seed, its number, years, seconds that a ticket lives
 Figures = dict[str, Any]
 DECADE_YEARS = 10.0
-BEGIN, END = "<!-- drill figure: made by make drill-figure -->", "<!-- end of the drill figure -->"
+BEGIN = "<!-- drill figure, tickets of {} s: made by make drill-figure -->"
+END = "<!-- end of the drill figure -->"
 HEADINGS = (
     "seed",
     "years",
@@ -41,17 +42,17 @@ HEADINGS = (
 )
 
 
-def lives(seed: int, years: float, ticket_seconds: float) -> list[Life]:
-    """So many years, at most a decade each."""
+def lives(seed: int, years: float, ticket_seconds: float, life_years: float = DECADE_YEARS) -> list[Life]:
+    """So many years, at most a decade (or `life_years`) each."""
     found: list[Life] = []
     while years > 0:
-        found.append((seed, len(found), min(years, DECADE_YEARS), ticket_seconds))
-        years -= DECADE_YEARS
+        found.append((seed, len(found), min(years, life_years), ticket_seconds))
+        years -= life_years
     return found
 
 
 def live(life: Life) -> Figures:
-    """Play one decade: its figures."""
+    """Play one life: its figures."""
     seed, number, years, ticket_seconds = life
     begin, script = time.process_time(), ordinary(seed * 1000 + number, years)
     verdict = judge(play(replace(script, household=replace(script.household, ticket_seconds=ticket_seconds))))
@@ -71,7 +72,7 @@ def live(life: Life) -> Figures:
 
 
 def row(seed: int, found: Iterable[Figures]) -> tuple[str, ...]:
-    """One line of the table: all decades of a seed."""
+    """One line of the table: all lives of a seed."""
     mine = [figures for figures in found if figures["life"][0] == seed]
 
     def sum_of(name: str) -> float:
@@ -108,12 +109,12 @@ def source() -> str:
     return hashlib.sha256(texts).hexdigest()[:16]
 
 
-def play_all(wanted: list[Life], kept: Path, jobs: int) -> list[Figures]:
+def play_all(wanted: list[Life], kept: Path, jobs: int, most: int | None = None) -> list[Figures]:
     """The figures of all, those that are kept already not played again."""
     program = source()
     lines = [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept.exists() else []
     found = {tuple(it["life"]): it for it in lines if it["program"] == program}
-    left = [life for life in wanted if life not in found]
+    left = [life for life in wanted if life not in found][:most]
     kept.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(jobs) as pool, kept.open("a", encoding="utf-8") as file:
         for done in as_completed([pool.submit(live, life) for life in left]):
@@ -125,7 +126,7 @@ def play_all(wanted: list[Life], kept: Path, jobs: int) -> list[Figures]:
             sys.stderr.write(
                 f"{have} of {len(wanted)} lives: seed {figures['life'][0]}, {figures['cpu']:.0f} s of CPU\n"
             )
-    return [found[life] for life in wanted]
+    return [found[life] for life in wanted if life in found]
 
 
 def main(arguments: list[str]) -> int:
@@ -135,26 +136,33 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--ticket-seconds", type=float, default=3600.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--jobs", type=int, default=2, help="processes that play at the same time")
+    parser.add_argument("--life-years", type=float, default=DECADE_YEARS, help="the longest that is played in one go")
+    parser.add_argument(
+        "--most", type=int, help="play so many that are not kept yet, and leave the rest for another time"
+    )
     parser.add_argument("--kept", type=Path, default=Path("build/drill-figure.jsonl"), help="figures of each decade")
     parser.add_argument("--into", type=Path, help="a file whose part between the markers is replaced")
     args = parser.parse_args(arguments)
-    wanted = [life for seed in args.seeds for life in lives(seed, args.years, args.ticket_seconds)]
-    found = play_all(wanted, args.kept, args.jobs)
+    wanted = [life for seed in args.seeds for life in lives(seed, args.years, args.ticket_seconds, args.life_years)]
+    found = play_all(wanted, args.kept, args.jobs, args.most)
+    if len(found) < len(wanted):
+        return 3
     text = table(found, args.ticket_seconds)
     if args.into is None:
         sys.stdout.write(text)
     else:
-        args.into.write_text(replaced(args.into.read_text("utf-8"), text), "utf-8")
+        args.into.write_text(replaced(args.into.read_text("utf-8"), text, args.ticket_seconds), "utf-8")
     return 1 if any(figures["broken"] for figures in found) else 0
 
 
-def replaced(document: str, text: str) -> str:
+def replaced(document: str, text: str, ticket_seconds: float) -> str:
     """The document with what stands between the markers replaced. Raises: ValueError where there are none."""
-    before, begin, rest = document.partition(BEGIN)
+    marker = BEGIN.format(f"{ticket_seconds:g}")
+    before, begin, rest = document.partition(marker)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"there is no place for the figure: {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n{text}{END}{after}"
+        raise ValueError(f"there is no place for the figure: {marker} … {END}")
+    return f"{before}{marker}\n{text}{END}{after}"
 
 
 if __name__ == "__main__":
