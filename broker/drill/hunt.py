@@ -1,8 +1,8 @@
 """Plays hostile months, seed after seed, until one of them breaks a promise: `python -m broker.drill.hunt FIRST LAST`.
 
-Prints the seed, the rules and the shrunk script as one line of JSON, and exits 1; or nothing, and exits 0. With
-`--script FILE` it plays that one, with `--shorten FILE` it shrinks that one too. What the drill's services raise
-counts as broken. It is run against a copy of the package with a fault planted in it, in a process of its own.
+Prints the seed, the rules, the shrunk script and the log around what broke as a line of JSON, and exits 1; or nothing,
+and exits 0. With `--script FILE` it plays that one, with `--shorten FILE` it shrinks it too. What the drill's services
+raise counts as broken. It is run against a copy of the package with a fault planted in it, in a process of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ENDS = (3 * HOUR, DAY / 2, DAY, 2 * DAY, 4 * DAY, 8 * DAY, 16 * DAY)  # tried as the end of a shorter script
 MOST_PLAYS = 40
+LINES_BEFORE, LINES_AFTER = 25, 5
 
 
 def broken(script: Script) -> set[str]:
@@ -34,6 +35,18 @@ def broken(script: Script) -> set[str]:
         return {violation.rule for violation in judge(play(script, most_violations=1)).violations}
     except Exception as error:  # noqa: BLE001 -- whatever a planted fault raises has been found
         return {f"it ends with {type(error).__name__}"}
+
+
+def around(script: Script) -> list[str]:
+    """The decisions around the first broken promise."""
+    try:
+        seen = play(script, keep_log=True, most_violations=1)
+        judge(seen)
+    except Exception as error:  # noqa: BLE001 -- whatever a planted fault raises has been found
+        return [f"VIOLATION: it ends with {error!r}"]
+    lines = seen.watch.decisions or []
+    first = next((place for place, line in enumerate(lines) if "VIOLATION" in line), len(lines))
+    return lines[max(0, first - LINES_BEFORE) : first + LINES_AFTER]
 
 
 def hunt(first: int, last: int) -> tuple[Script, set[str]] | None:
@@ -68,7 +81,7 @@ def _sooner(script: Script) -> Iterator[Script]:
     if not script.happenings:
         return
     first, last = script.happenings[0].at_seconds, max(it.ends_seconds for it in script.happenings)
-    for lead in (HOUR, DAY / 4, DAY):
+    for lead in (HOUR, DAY / 4, DAY, 3 * DAY, 6 * DAY):
         for tail in (HOUR, DAY / 2, 2 * DAY):
             back = max(0.0, first - lead)
             happenings = tuple(replace(it, at_seconds=it.at_seconds - back) for it in script.happenings)
@@ -90,7 +103,12 @@ def main(arguments: list[str]) -> int:
         script = shortened(found[0], rules)
     if not rules:
         return 0
-    told = {"seed": script.seed, "rules": sorted(rules), "script": json.loads(script.to_json())}
+    told = {
+        "seed": script.seed,
+        "rules": sorted(rules),
+        "script": json.loads(script.to_json()),
+        "log": around(script),
+    }
     print(json.dumps(told))  # noqa: T201 -- its result
     return 1
 
