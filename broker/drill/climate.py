@@ -7,19 +7,22 @@ broker can stand.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from broker.drill.script import DAY, HOUR, MINUTE, Door, Happening, Household, Script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    Weather = dict[str, tuple[float, Callable[[random.Random], tuple[float, dict[str, Any]]]]]
 
 MONTH = 30 * DAY
 Dice = random.Random
 WHERE = ("token", "api", "all")
 FORMS = ("refused", "timeout", "500", "502", "503", "504")
 
-HOSTILE: dict[str, tuple[float, Callable[[Dice], tuple[float, dict[str, Any]]]]] = {
+HOSTILE: Weather = {
     # kind: (times a month, how long it lasts and what more is to be said)
     "outage": (5, lambda d: (d.choice((90, 900, 7200, 20_000)) * d.uniform(0.3, 1.5), _where(d, form=d.choice(FORMS)))),
     "lost_answers": (2, lambda d: (d.uniform(30, 1800), _where(d))),
@@ -54,6 +57,14 @@ HOSTILE: dict[str, tuple[float, Callable[[Dice], tuple[float, dict[str, Any]]]]]
     "burst": (2, lambda d: (0.0, {"callers": d.randrange(2, 20)})),
 }
 
+MORE: Weather = {
+    # drawn with dice of their own: the months of before are the same without it
+    "device_offline": (1, lambda d: (d.uniform(60, 8 * HOUR), {"door": d.randrange(2)})),
+    "rolled_back": (0.3, lambda _: (0.0, {})),
+    "hang_up": (2, lambda d: (0.0, {"after": d.choice((0.01, 0.2, 5.0))})),
+    "power_cut": (0.7, lambda d: (d.choice((600, 9 * HOUR)) * d.uniform(0.5, 1.5), _slow_board(d))),
+}
+
 ORDINARY: dict[str, float] = {
     # kind: times a year, in an ordinary household
     "outage": 14,
@@ -75,12 +86,17 @@ ORDINARY: dict[str, float] = {
 }
 
 
-def hostile_month(seed: int) -> Script:
-    """A month in which everything goes wrong, for a household of any kind."""
+def hostile_month(seed: int, *, more: bool = True) -> Script:
+    """A month in which everything goes wrong, for a household of any kind; without `more`, as it was at first."""
     dice = random.Random(f"{seed}/month")  # noqa: S311 -- weather, not cryptography
     chance = dice.choice((0.5, 1.0, 2.0))
     happenings = _draw(dice, MONTH, {kind: rate * chance for kind, (rate, _) in HOSTILE.items()}, MONTH)
-    return Script(seed, MONTH, _any_household(dice), happenings)
+    script = Script(seed, MONTH, _any_household(dice), happenings)
+    if not more:
+        return script
+    dice = random.Random(f"{seed}/more")  # noqa: S311 -- weather, not cryptography
+    further = _draw(dice, MONTH, {kind: rate * chance for kind, (rate, _) in MORE.items()}, MONTH, MORE)
+    return replace(script, happenings=_in_order((*happenings, *further)))
 
 
 def ordinary(seed: int, years: float) -> Script:
@@ -90,16 +106,22 @@ def ordinary(seed: int, years: float) -> Script:
     return Script(seed, span, Household(), _draw(dice, span, ORDINARY, 365 * DAY))
 
 
-def _draw(dice: Dice, span: float, rates: dict[str, float], per_seconds: float) -> tuple[Happening, ...]:
+def _draw(
+    dice: Dice, span: float, rates: dict[str, float], per_seconds: float, weather: Weather = HOSTILE
+) -> tuple[Happening, ...]:
     found = []
     for kind, rate in rates.items():
-        make = HOSTILE[kind][1]
+        make = weather[kind][1]
         at = dice.expovariate(rate / per_seconds)
         while at < span:
             lasts, values = make(dice)
             found.append(Happening(round(at, 2), kind, round(lasts, 2), values))
             at += max(lasts, MINUTE) + dice.expovariate(rate / per_seconds)
-    return tuple(sorted(found, key=lambda it: (it.at_seconds, it.kind)))
+    return _in_order(found)
+
+
+def _in_order(happenings: Iterable[Happening]) -> tuple[Happening, ...]:
+    return tuple(sorted(happenings, key=lambda it: (it.at_seconds, it.kind)))
 
 
 def _any_household(dice: Dice) -> Household:
@@ -138,3 +160,9 @@ def _told(dice: Dice) -> dict[str, Any]:
 def _board(dice: Dice) -> dict[str, Any]:
     """Whether the machine's own clock goes on without power; else it boots in 1970 and is told the time later."""
     return {} if dice.random() < 0.6 else {"rtc": False, "ntp_after": round(dice.uniform(10, 1200))}  # noqa: PLR2004
+
+
+def _slow_board(dice: Dice) -> dict[str, Any]:
+    """The machine's own clock goes on without power, and is wrong after it."""
+    off_by = dice.choice((-DAY, -2 * HOUR, -90.0, 90.0, 2 * HOUR, DAY))
+    return {"off_by": off_by, "ntp_after": round(dice.choice((30, 4 * HOUR)) * dice.uniform(0.5, 1.5))}

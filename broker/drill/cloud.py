@@ -44,6 +44,7 @@ class Grant:
     expires: float
     used: bool = False
     delivered: bool = False
+    before: Grant | None = None  # of the same login, unless it is long gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +145,24 @@ class ScriptedCloud:
         for grant in self.grants.values():
             grant.login.why_dead = grant.login.why_dead or "revoked"
 
+    def roll_back(self) -> None:
+        """A backup is restored: the newest token was never given, and the one before never used."""
+        newest = self.newest
+        before = None if newest is None else newest.before
+        if newest is not None and before is not None and newest.delivered:
+            del self.grants[newest.token]
+            self.newest, before.used, before.expires = before, False, newest.expires
+
     def _tokens_answer(self, login: Login, now: float) -> HttpAnswer:
         seconds = self._refresh_token_seconds(login, now)
         fields: dict[str, Any] = {"id_token": self._id_token(now), "token_type": "Bearer", "scope": ""}
         if not (self.sky.now("keeps_token") and self.newest is not None and self.newest.login is login):
             self._given += 1
             token = f"rt-{login.number}-{self._given}"
-            self.newest = self.grants[token] = Grant(token, login, now + seconds)
+            before = self.newest if self.newest is not None and self.newest.login is login else None
+            if before is not None:
+                before.before = None
+            self.newest = self.grants[token] = Grant(token, login, now + seconds, before=before)
             self._remember(token)
             fields["refresh_token"] = token
         fields["refresh_token_expires_in"] = int(seconds)
@@ -165,7 +177,7 @@ class ScriptedCloud:
     def _remember(self, token: str) -> None:
         self._order.append(token)
         if len(self._order) > REMEMBERED_TOKENS:
-            del self.grants[self._order.popleft()]
+            self.grants.pop(self._order.popleft(), None)
 
     def _id_token(self, now: float) -> str:
         issued = int(self.epoch + now)

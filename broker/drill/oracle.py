@@ -34,6 +34,8 @@ TOKEN_MARGIN = 0.45  # of an id token's life, at least, is left when its renewal
 VALIDITY_SHARE = 0.1
 TICKET_SECONDS_LEAST = 60.0
 TOLERANCE_SECONDS = 5.0
+SHORT_GAPS = 10  # so many may have lasted no longer than that
+SLOW_SECONDS = 14.0  # an answer that takes longer may come too late for one of the timeouts
 RECOVERY_SECONDS = 60.0  # after a wait that was told
 PATIENCE_SECONDS = 21.0  # how long a caller waits for an answer: both timeouts of a call, and one more
 
@@ -74,6 +76,8 @@ def judge(seen: Seen) -> Judgement:
         gaps = [(max(start, begin), end) for start, end in watch.doors[door.name].gaps if end > begin]
         bad = intersection(union(gaps), could.guaranteed(door))
         avoidable = [part for part in bad if part[1] - part[0] > TOLERANCE_SECONDS]
+        if len(bad) - len(avoidable) > SHORT_GAPS:
+            avoidable = bad  # a moment at each renewal is no accident
         for start, end in avoidable:
             watch.violate("no miss that could be avoided", f"{door.name}: {start:.0f} to {end:.0f}")
         avoidable_seconds += total(avoidable)
@@ -104,7 +108,7 @@ def _judge_misses(watch: Watch, script: Script, could: _Could) -> int:
     doors = {door.name: door for door in script.household.doors}
     for miss in watch.misses:
         door = doors[miss.door]
-        good = could.guaranteed(door) if door.warm == "always" and not door.single_use else could.askable()
+        good = could.guaranteed(door) if door.warm == "always" and not door.single_use else could.askable(door)
         if (
             not _in_a_crowd(miss, door, script)
             and holds(good, miss.at_seconds)
@@ -153,11 +157,15 @@ class _Could:
         self.script = seen.script
         household, until = seen.script.household, seen.script.seconds
         bad: dict[str, Intervals] = {"token": [], "api": [], "process": []}
+        tardy: Intervals = []
         for it in seen.script.happenings:
             kind, where = KINDS[it.kind], it.values.get("where", "all")
             recovery = kind.recovery_seconds
             told = it.values.get("retry_after")
             shadow = (it.at_seconds, it.ends_seconds + (recovery if told is None else float(told) + RECOVERY_SECONDS))
+            if it.kind == "slow" and float(it.values.get("seconds", 0.0)) < SLOW_SECONDS:
+                tardy.append(shadow)  # slow, but in time: only who asks for the first time may give up
+                continue
             if kind.token and where in ("all", "token"):
                 bad["token"].append(shadow)
             if kind.api and where in ("all", "api"):
@@ -167,9 +175,7 @@ class _Could:
             bad["token"].append((0.0, present.token_waits and present.token_waits + RECOVERY_SECONDS))
             bad["api"].append((0.0, present.calls_wait and present.calls_wait + RECOVERY_SECONDS))
         bad["process"] = [(start, end + 65.0) for start, end in seen.downs] + seen.watch.unsure
-        bad["process"] += [
-            (it.at_seconds, it.ends_seconds + 125.0) for it in seen.script.happenings if it.kind == "disk"
-        ]
+        full = [(it.at_seconds, it.ends_seconds + 125.0) for it in seen.script.happenings if it.kind == "disk"]
         away = [(start, end + 5.0) for start, end in seen.logged_out]
         self._down = union(seen.downs)
         self._unsure = seen.watch.unsure
@@ -178,7 +184,8 @@ class _Could:
         with_token = intersection(later_end(token_good, max(0.0, margin)), complement(away, until + margin))
         self._calls = intersection(complement(bad["api"] + bad["process"] + away, until), with_token)
         self._prefetches = intersection(self._calls, complement(union(seen.watch.spacing.squeezed), until))
-        self._requests = intersection(self._calls, complement(union(seen.watch.spacing.used_up), until))
+        self._requests = intersection(self._calls, complement([*seen.watch.spacing.used_up, *tardy], until))
+        self._writable = complement(full, until)
         self._keepable = later_end(token_good, household.refresh_token_seconds * 0.4)
         self._away = away
         self._until = until
@@ -188,9 +195,21 @@ class _Could:
         """When a call would bring a ticket."""
         return self._calls
 
-    def askable(self) -> Intervals:
+    def askable(self, door: Door) -> Intervals:
         """When even somebody who asks for the first time must get one."""
-        return later_start(self._requests, GRACE_SECONDS)
+        good = intersection(self._requests, self._not_alone(door))
+        if door.single_use:  # that one is given away must be written down first
+            good = intersection(good, self._writable)
+        return later_start(good, GRACE_SECONDS)
+
+    def _not_alone(self, door: Door) -> Intervals:
+        """When this door has no trouble of its own."""
+        script = self.script
+        own = [it for it in script.happenings if it.kind == "device_offline"]
+        mine = [it for it in own if script.household.door_meant(it) == door.name]
+        return complement(
+            ((it.at_seconds, it.ends_seconds + KINDS[it.kind].recovery_seconds) for it in mine), self._until
+        )
 
     def guaranteed(self, door: Door) -> Intervals:
         """When a ticket that is kept warm must be in hand."""
@@ -199,7 +218,8 @@ class _Could:
             mandatory = min(door.min_validity_seconds, life * VALIDITY_SHARE)
             margin = self.script.household.planned_margin_seconds
             kept = max(0.0, (margin or 0.0) - mandatory)
-            warm = [] if margin is None else later_end(later_start(self._prefetches, GRACE_SECONDS), kept)
+            prefetches = intersection(self._prefetches, self._not_alone(door))
+            warm = [] if margin is None else later_end(later_start(prefetches, GRACE_SECONDS), kept)
             here = complement([*self._down_and_start(), *self._away, *self._unsure], self._until)
             self._cache[door.name] = intersection(warm, here)
         return self._cache[door.name]

@@ -126,16 +126,20 @@ class Callers:
 
         self._clock.at(self._clock.elapsed + wait, come)
 
-    def call(self, door: Door, *, refused: bool = False) -> None:
-        """Somebody asks; `refused`: because the door refused the ticket in hand."""
+    def call(self, door: Door, *, refused: bool = False, patience_seconds: float | None = None) -> None:
+        """Somebody asks; `refused`: because the door refused the ticket in hand. Who has no more patience hangs up."""
         process = self._machine.process
         if process is None or self._machine.asleep or not self._person.sign_ins:
             return
         caller = asyncio.get_running_loop().create_task(self._ask(process, door, refused=refused))
         self._tasks.add(caller)
         caller.add_done_callback(self._tasks.discard)
+        if patience_seconds is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(patience_seconds, caller.cancel)
 
     async def _ask(self, process: Process, door: Door, *, refused: bool) -> None:
+        self._watch.asks(door.name)
         service = process.ticket(door.name)
         now, loop = process.timekeeper.now(), asyncio.get_running_loop()
         held, asked_at = service.ref.usable(now), loop.time()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from broker.services.account import Account
     from broker.services.refreshable import Refreshable
 
+ACCOUNT_WIDE = "all calls"
 EXACT_SECONDS = 0.01  # a moment worked out twice from the same
 DATE_SECONDS = 3.0  # the cloud's Date has whole seconds; two of them, and a moment between
 
@@ -67,7 +68,12 @@ class Plans:
     def _look_at_count(self, account: Account, now: Instant) -> None:
         """No call that was made is forgotten, whatever restarts."""
         excuses = self._record.excuses
-        if not account.calls.rule.daily or excuses.disk or self._record.clock.elapsed <= excuses.ledger_until:
+        if (
+            not account.calls.rule.daily
+            or excuses.disk
+            or excuses.clock
+            or self._record.clock.elapsed <= excuses.ledger_until
+        ):
             return
         known, made = quota.used(account.book.ledger, account.calls.rule, now), self._spacing.calls_to_be_known()
         if known < made:
@@ -83,6 +89,9 @@ class Plans:
             return
         now, at = process.timekeeper.now(), self._record.clock.elapsed
         for account in process.accounts.values():
+            whole = account.calls.failure
+            if whole is not None and whole.next_attempt_in(now) > 0:
+                self._waits[ACCOUNT_WIDE] = (at + whole.next_attempt_in(now), whole.next_attempt_in(now))
             if not account.identity.usable:
                 continue
             held: dict[str, Refreshable[Any]] = {name: ticket.ref for name, ticket in account.tickets.items()}
@@ -98,10 +107,11 @@ class Plans:
 
     def sent(self, key: str) -> None:
         """A request is sent: not before the process that met the failure would have sent it."""
-        until, wait = self._waits.pop(key, (0.0, 0.0))
-        early = until - self._record.clock.elapsed
-        if early > DATE_SECONDS + DRIFT * wait:
-            self._record.violate("a restart forgets no waiting time", f"{key}: {early:.0f} s early")
+        for each in (key,) if key == TOKEN else (key, ACCOUNT_WIDE):
+            until, wait = self._waits.pop(each, (0.0, 0.0))
+            early = until - self._record.clock.elapsed
+            if early > DATE_SECONDS + DRIFT * wait:
+                self._record.violate("a restart forgets no waiting time", f"{each}: {early:.0f} s early")
 
     def forgive(self) -> None:
         """Nothing that was said before binds any more."""

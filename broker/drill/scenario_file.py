@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TOP = ("happenings", "seconds", "household", "seed", "present")
 FIELDS = ("at_seconds", "kind", "lasts_seconds", "values")
 LONGEST_SECONDS = 10 * 365 * 86_400.0
-OUTAGES = ("refused", "timeout", "500", "502", "503", "504")
+OUTAGES = ("refused", "timeout", "408", "486", "500", "502", "503", "504")
 
 
 class BadScenario(ValueError):
@@ -53,9 +53,15 @@ VALUES: dict[str, dict[str, Check]] = {
     "clock_step": {"by": NUMBER},
     "drift": {"ppm": NUMBER},
     "crash": {"operations": COUNT},
-    "power_cut": {"rtc": ("true or false", lambda value: isinstance(value, bool)), "ntp_after": SECONDS},
+    "power_cut": {
+        "rtc": ("true or false", lambda value: isinstance(value, bool)),
+        "off_by": NUMBER,
+        "ntp_after": SECONDS,
+    },
     "disk": {"form": _one_of("full", "eio", "readonly")},
     "burst": {"callers": COUNT},
+    "device_offline": {"door": COUNT},
+    "hang_up": {"after": SECONDS},
 }
 NEEDED = {"slow": "seconds", "junk": "form", "clock_step": "by", "drift": "ppm"}
 

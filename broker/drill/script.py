@@ -61,6 +61,7 @@ KINDS: dict[str, Kind] = {
     "forbidden": Kind("403 that is no quota", api=True, recovery_seconds=PATIENT_SECONDS),
     "key_refused": Kind("401 that names the subscription key", api=True, recovery_seconds=PATIENT_SECONDS),
     "person_must_act": Kind("469 or 470: the vendor's app wants a person", api=True, recovery_seconds=PATIENT_SECONDS),
+    "device_offline": Kind("404 for one door alone", recovery_seconds=OFFLINE_SECONDS),
     "quota_gone": Kind("403: out of call volume quota", api=True, recovery_seconds=UPSTREAM_SECONDS),
     # the identity provider
     "secret_expired": Kind(
@@ -70,6 +71,7 @@ KINDS: dict[str, Kind] = {
     "bad_signature": Kind("id tokens that nobody signed", token=True, recovery_seconds=UPSTREAM_SECONDS),
     "temporary": Kind("AADB2C90035: temporarily unavailable", token=True, recovery_seconds=UPSTREAM_SECONDS),
     "revoked": Kind("the provider revokes the login"),
+    "rolled_back": Kind("the provider restores a backup: it knows the newest token no more, but the one before"),
     "strict": Kind("used refresh tokens are punished: the family is revoked"),
     "keeps_token": Kind("answers without a new refresh token"),
     "as_strings": Kind("numbers come as strings, unknown fields come along"),
@@ -86,6 +88,7 @@ KINDS: dict[str, Kind] = {
     # people
     "refused": Kind("the door refuses a ticket: a newer one is asked for"),
     "burst": Kind("many callers at once"),
+    "hang_up": Kind("the door refuses a ticket; who asks for a newer one leaves before it comes"),
 }
 
 
@@ -139,6 +142,10 @@ class Household:
     opaque_tickets: bool = False
     answer_seconds: float = 0.3
     person_seconds: float = 6 * HOUR  # from `login.required` until somebody logs in
+
+    def door_meant(self, happening: Happening) -> str:
+        """The door that a happening of one door alone means."""
+        return self.doors[int(happening.values.get("door", 0)) % len(self.doors)].name
 
     @property
     def planned_margin_seconds(self) -> float | None:

@@ -33,6 +33,8 @@ TOKEN = "token"  # the key of the token endpoint's attempts; an API's is its dev
 SLOT_SECONDS = 180.0  # a call may count so much longer than a day
 AMBIGUOUS_SECONDS = 5.0
 EARLY_SHARE = {True: 0.45, False: 2 / 3}  # of its life gone, before a token (True), a ticket is renewed unasked
+ASKED_SECONDS = 60.0  # a call may be for whoever asked so long ago, at most
+RESERVE_SLACK = 2  # what is under way when the last call ahead of requests is made
 EARLY_SECONDS = 5.0  # a life is counted in whole seconds, and from the cloud's Date
 SPACED = 10  # so many failed attempts in a row with nothing left …
 SPACED_SECONDS = 60.0  # … take at least so long
@@ -72,6 +74,10 @@ class Spacing:
         self._account_until = 0.0
         self._call_times: deque[float] = deque()
         self._wanted: dict[str, float] = {}  # not before then is another one of what is in hand needed
+        self._under_way: set[str] = set()
+        self._asked_at: dict[str, float] = {}
+        self._pools: dict[str, list[float]] = {}  # of single-use tickets: when those that are ready end
+        self._doors = {door.name: door for door in household.doors}
         self._shared = {door.name for door in household.doors if not door.single_use}
         self._replenished = (-DAY, -DAY)  # the cloud told then that the quota is whole again at the second moment
 
@@ -84,8 +90,13 @@ class Spacing:
     def sent(self, key: str) -> None:
         """A request is sent: not before its time."""
         attempts, now = self._attempts.get(key), self._now
+        if key in self._under_way:
+            self._record.violate("an answer that is under way is awaited", f"{key}: asked for a second time")
+        self._under_way.add(key)
         if now < self._wanted.pop(key, 0.0):
             self._record.violate("no call is wasted", f"{key}: renewed although most of its life is left")
+        if len(self._ready(key)) >= self._doors[key].pool if key in self._pools else False:
+            self._record.violate("no call is wasted", f"{key}: the pool is full")
         if attempts is None:
             return
         early = attempts.not_before - now
@@ -98,7 +109,7 @@ class Spacing:
             self._record.violate("backoff grows", f"{key}: {SPACED} attempts within {now - times[0]:.0f} s")
             times.clear()
 
-    def called(self) -> None:
+    def called(self, key: str) -> None:
         """A call to the API is made: it counts."""
         now = self._now
         if now < self._account_until - SECOND - DRIFT * DAY:
@@ -111,6 +122,10 @@ class Spacing:
         if quota:
             self._squeeze(self.squeezed, now, quota - self._household.quota_reserve - 2)
             self._squeeze(self.used_up, now, quota - 2)
+        asked = now - self._asked_at.get(key, -DAY) < ASKED_SECONDS
+        kept = quota - self._household.quota_reserve + RESERVE_SLACK
+        if quota and calls > kept and not asked and not excuses.disk and now > excuses.ledger_until:
+            self._record.violate("the reserve is kept for those who ask", f"{key}: call {calls} of {quota}")
         if quota and calls > quota and not excuses.disk and now > excuses.ledger_until:
             self._record.violate("the quota is never exceeded", f"{calls} calls within a day, {quota} allowed")
 
@@ -138,6 +153,7 @@ class Spacing:
 
     def succeeded(self, key: str) -> None:
         """Its failures are over."""
+        self._under_way.discard(key)
         self._attempts.pop(key, None)
 
     def in_hand(self, key: str, life_seconds: float) -> None:
@@ -152,15 +168,36 @@ class Spacing:
         if stopped_for > 0:
             self._replenished = (self._now, self._now + stopped_for)
 
+    def asked_for(self, key: str) -> None:
+        """Somebody asks for a ticket."""
+        self._asked_at[key] = self._now
+
+    def shelved(self, key: str) -> None:
+        """A single-use ticket is ready."""
+        if key not in self._shared:
+            self._pools.setdefault(key, []).append(self._now + self._household.ticket_seconds)
+
+    def gave(self, key: str) -> None:
+        """The oldest of them that was still good was handed out."""
+        least = self._now + min(self._doors[key].min_validity_seconds, self._household.ticket_seconds / 10)
+        self._pools[key] = [end for end in self._pools.get(key, ()) if end > least][1:]
+
+    def _ready(self, key: str) -> list[float]:
+        """Those of a pool that need no successor yet."""
+        soon = self._now + self._household.ticket_seconds / 3 + EARLY_SECONDS
+        return [end for end in self._pools[key] if end > soon]
+
     def given_up(self, key: str | None = None) -> None:
         """What is in hand (None: all of it) is needed anew: it was refused, or lost, or nobody can tell its age."""
         if key is None:
             self._wanted.clear()
+            self._pools.clear()
         else:
             self._wanted.pop(key, None)
 
     def rejected(self, key: str) -> None:
         """The next token may be sent at once."""
+        self._under_way.discard(key)
         self._attempts.setdefault(key, Attempts()).not_before = 0.0
 
     def call_failed(self, key: str, error: BrokerError, *, empty: bool) -> None:
@@ -178,6 +215,7 @@ class Spacing:
 
     def failed(self, key: str, error: BrokerError, *, empty: bool) -> None:
         """A request brought nothing; so long the next one has to wait."""
+        self._under_way.discard(key)
         attempts, now, told = self._attempts.setdefault(key, Attempts()), self._now, error.retry_after_seconds
         pause = told if told is not None else next(s for kind, s in LEAST_SECONDS if isinstance(error, kind))
         least = AMBIGUOUS_SECONDS if key == TOKEN and error.ambiguous else 0.0
@@ -199,5 +237,7 @@ class Spacing:
 
     def process_ended(self) -> None:
         """Each process may force one refresh; its calls are spaced all the same."""
+        self._under_way.clear()
+        self._pools.clear()
         for attempts in self._attempts.values():
             attempts.forced_once = False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from broker.drill.coverage import Doors
 from broker.drill.plans import Plans
 from broker.drill.record import DRIFT, SECOND, Loss, Miss, Record
-from broker.drill.script import DAY, MINUTE
+from broker.drill.script import DAY, MINUTE, UPSTREAM_SECONDS
 from broker.drill.spacing import TOKEN, Spacing
 from broker.errors import GrantRejected
 from broker.events import check
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from broker.drill.script import Household
     from broker.drill.world_clock import WorldClock
     from broker.errors import BrokerError, Code
+    from broker.services.account import Account
 
 REMEMBERED = 2000
 MOST_TASKS = 64
+ENDS = {"7d": 7 * DAY, "48h": 2 * DAY, "12h": DAY / 2}
+MOST_SLOTS = 800  # of two minutes each, in a day of 25 hours, and a few
 
 
 class Watch(Record):
@@ -53,6 +56,9 @@ class Watch(Record):
         self._warned_at: float | None = None
         self._lost_for_good = False
         self._state_lost = False
+        self._unsure_since: float | None = None
+        self._wall_wrong = False
+        self._news: set[tuple[str, str]] = set()  # what was told and has not ended since
 
     def emit(self, event: str, **facts: object) -> None:
         """ports.Events."""
@@ -61,20 +67,44 @@ class Watch(Record):
         match event:
             case "ticket.unavailable":
                 self.doors[str(facts["ticket"])].told = True
+                self._tell(event, str(facts["ticket"]))
+            case "ticket.recovered":
+                self._news.discard(("ticket.unavailable", str(facts["ticket"])))
             case "ticket.issued" if self.process is not None:
+                self.spacing.shelved(str(facts["ticket"]))
                 self.coverage.look_at(self.process, str(facts["ticket"]))
                 self.spacing.in_hand(str(facts["ticket"]), self.household.ticket_seconds)
             case "id_token.refreshed":
                 self.spacing.in_hand(TOKEN, self._tokens_life())
             case "login.ending":
+                self._tell(event, str(facts["threshold"]))
                 self._warned_at = self._warned_at or self.clock.elapsed
                 self.first_warning = self.first_warning or self.clock.elapsed
             case "login.required":
                 self.login_lost(str(facts.get("detail")))
             case "login.completed":
                 self._login_began()
-            case "store.unavailable" | "store.damaged":
+            case "store.unavailable":
                 self.excuses.disk = True
+            case "store.damaged":
+                self._damaged(str(facts["document"]))
+
+    def _damaged(self, document: str) -> None:
+        if not self.excuses.disk:
+            self.violate("a document is whole whatever ends a process", document)
+        self.excuses.disk = True
+
+    def _tell(self, event: str, subject: str) -> None:
+        """Something became so: that is told once, whatever restarts, until it has ended."""
+        if (event, subject) in self._news and not self.excuses.disk:
+            self.violate("news is told once", f"{event} of {subject}")
+        self._news.add((event, subject))
+
+    def _ends_averted(self, login_left: float | None) -> None:
+        """An end of which was warned is farther away again."""
+        for name, seconds in ENDS.items():
+            if login_left is None or login_left > seconds:
+                self._news.discard(("login.ending", name))
 
     # the token endpoint
 
@@ -92,6 +122,7 @@ class Watch(Record):
         if error is None:
             self.spacing.succeeded(TOKEN)
             self._lost_for_good = self._state_lost = False
+            self._date_told()
         elif isinstance(error, GrantRejected):
             self._rejected[token] = self.clock.elapsed
             self.spacing.rejected(TOKEN)
@@ -115,15 +146,18 @@ class Watch(Record):
     def asked_api(self, device_id: str) -> None:
         """A call is made."""
         self.calls += 1
+        if self._unsure_since is not None:  # it counts as made at the wrong time
+            self.excuses.ledger_until = self.clock.elapsed + DAY
         self.spacing.sent(device_id)
         self.plans.sent(device_id)
-        self.spacing.called()
+        self.spacing.called(device_id)
 
     def answered_api(self, device_id: str, error: BrokerError | None) -> None:
         """Its answer."""
         self.note(f"call {device_id}: {'ok' if error is None else f'{type(error).__name__} {error.code.value}'}")
         if error is None:
             self.spacing.succeeded(device_id)
+            self._date_told()
         else:
             self.spacing.call_failed(device_id, error, empty=not self._has(device_id))
 
@@ -136,6 +170,7 @@ class Watch(Record):
     def _login_began(self) -> None:
         """A person has logged in."""
         self._warned_at = None
+        self._ends_averted(None)
         self._login_promised = 0.0
         self.spacing.succeeded(TOKEN)
         self.spacing.in_hand(TOKEN, self._tokens_life())
@@ -152,7 +187,7 @@ class Watch(Record):
         ended = now if newest is None or reason not in ("expired", "window") else min(now, newest.expires)
         self.losses.append(Loss(now, reason, warned, ended))
         if reason == "unjustified":
-            if not (self.excuses.disk or self._state_lost):
+            if not self._state_lost:
                 self.violate("a login is given up only when the provider says so", detail)
         elif reason == "reused" and not (self._answer_was_lost() or self._may_be_forgiven()):
             self.violate("no login is lost that could be kept", f"{reason}: {detail}")
@@ -173,8 +208,30 @@ class Watch(Record):
         self.spacing.forgive()
         self.plans.forgive()
 
+    def clock_lost(self) -> None:
+        """The machine boots with a clock that says the wrong time: until somebody tells it, nobody can know."""
+        self.excuses.clock = self._wall_wrong = True
+        self._unsure_since = self.clock.elapsed
+        self.forgive()  # nobody can tell how long it was off: what waited is due
+
+    def _date_told(self) -> None:
+        if not self.cloud.sky.now("no_date"):
+            self.time_told()
+
+    def clock_set(self) -> None:
+        """The network has set the clock."""
+        self._wall_wrong = False
+        self.time_told()
+
+    def time_told(self) -> None:
+        """By the network, or by the cloud's Date: from now on the process knows what time it is."""
+        if self._unsure_since is not None:
+            self.unsure.append((self._unsure_since, self.clock.elapsed + UPSTREAM_SECONDS))
+            self._unsure_since = None
+
     def state_lost(self) -> None:
         """A process ended that could not write down what it knew."""
+        self._news.clear()
         self._state_lost = True
         self.excuses.ledger_until = self.clock.elapsed + DAY
         self._rejected.clear()
@@ -182,6 +239,7 @@ class Watch(Record):
     def write_torn(self) -> None:
         """The process died in the middle of a write: what it heard just now, and the wait for it, may be lost."""
         self.forgive()
+        self._news.clear()
         self.plans.write_torn()
         now = self.clock.elapsed
         self._rejected = {token: at for token, at in self._rejected.items() if at < now - SECOND}
@@ -192,6 +250,10 @@ class Watch(Record):
 
     # callers
 
+    def asks(self, door: str) -> None:
+        """Somebody asks for a ticket."""
+        self.spacing.asked_for(door)
+
     def answered(self, door: str, text: str, *, single_use: bool) -> None:
         """A caller got a ticket."""
         now = self.clock.elapsed
@@ -200,11 +262,14 @@ class Watch(Record):
         self.note(f"served {door}")
         if truth is None:
             self.violate("only the cloud's own tickets are handed out", door)
+        elif now >= truth.ends and self.excuses.clock:
+            pass  # nobody could know
         elif now >= truth.ends + SECOND + DRIFT * (now - truth.made):
             self.violate("an expired ticket is never handed out", f"{door}: {now - truth.ends:.0f} s too late")
         elif truth.device_id != door:
             self.violate("a ticket opens the door it was asked for", door)
         if single_use:
+            self.spacing.gave(door)
             if text in self._spent:
                 self.violate("a single-use ticket is handed out once", door)
             self._spent[text] = None
@@ -234,13 +299,24 @@ class Watch(Record):
         now = process.timekeeper.now()
         for account in process.accounts.values():
             left = account.identity.login_left(now)
+            self._ends_averted(left)
             if left is not None and left > 0:
                 self._login_promised = self.clock.elapsed + left
-            self.coverage.promise(account.runway_seconds(now))
-            if now.true_seconds is not None and self.excuses.clock and abs(self.clock.wall_error_seconds) < MINUTE:
+            if not self.excuses.clock:
+                self.coverage.promise(account.runway_seconds(now))
+            self._check_memory(account)
+            if now.true_seconds is not None and self._unsure_since is None:
                 self.excuses.clock = False
         if process.tasks > MOST_TASKS:
             self.violate("memory is bounded", f"{process.tasks} tasks")
+
+    def _check_memory(self, account: Account) -> None:
+        if len(account.book.ledger.calls) > MOST_SLOTS:
+            self.violate("memory is bounded", f"{len(account.book.ledger.calls)} slots of calls")
+        for door in self.household.doors:
+            held = len(account.tickets[door.name].page.held)
+            if held > 2 * door.pool + 1:
+                self.violate("memory is bounded", f"{held} tickets of {door.name}")
 
     def clock_leapt(self) -> None:
         """Another boot, or the wall clock went ahead: the token may have ended unnoticed, and is asked for anew."""
@@ -258,7 +334,10 @@ class Watch(Record):
         self.coverage.process_ended()
         self.spacing.process_ended()
         self.process = None
+        if self._wall_wrong:  # the cloud's Date dies with who heard it
+            self.clock_lost()
 
     def finish(self) -> None:
         """The drill is over."""
+        self.time_told()
         self.coverage.finish()

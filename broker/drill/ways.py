@@ -209,13 +209,13 @@ class Ways:
         if instead is not None:
             return instead
         now = self._clock.elapsed
-        answer = self._refusal(token, now) or self.cloud.call_in(device_id, now)
+        answer = self._refusal(device_id, token, now) or self.cloud.call_in(device_id, now)
         if seconds >= self._api_timeout_seconds or self.sky.now("lost_answers", "api"):
             raise UpstreamUnavailable("the answer was lost", service=callin.SERVICE, ambiguous=True)
         junk = self.sky.now("junk", "api")
         return answer if junk is None else _spoilt(answer, str(junk.values["form"]))
 
-    def _refusal(self, token: Secret, now: float) -> HttpAnswer | None:  # noqa: PLR0911 -- a table of statuses
+    def _refusal(self, device_id: str, token: Secret, now: float) -> HttpAnswer | None:  # noqa: PLR0911 -- a table of statuses
         """What the API says before it counts the call; None: it will do the work."""
         cloud, sky = self.cloud, self.sky
         if sky.now("key_refused"):
@@ -229,10 +229,14 @@ class Ways:
         if sky.now("forbidden"):
             return cloud.api_error(403, "Forbidden", now)
         if sky.now("person_must_act"):
-            return cloud.api_error(470, "Official application terms and conditions expired", now)
-        if sky.now("gateway_offline"):
+            return cloud.api_error(469, "Official application password expired", now)
+        if sky.now("gateway_offline") or self._is_offline(device_id):
             return cloud.api_error(404, "Resource not found", now)
         return None
+
+    def _is_offline(self, device_id: str) -> bool:
+        gone = self.sky.now("device_offline")
+        return gone is not None and self.cloud.household.door_meant(gone) == device_id
 
     async def close(self) -> None:
         """ports.TicketIssuer.close: nothing is open."""

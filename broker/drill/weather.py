@@ -34,7 +34,6 @@ class Weather:
         self._clock = machine.clock
         self._watch = machine.watch
         self._settings = 0
-        self._unsure_since = 0.0
 
     def begin(self, happening: Happening) -> None:
         """It happens now."""
@@ -61,6 +60,9 @@ class Weather:
         if end is not None:
             end(happening)
         self._machine.stir()
+
+    def _begin_rolled_back(self, _: Happening) -> None:
+        self._machine.cloud.roll_back()
 
     def _begin_revoked(self, _: Happening) -> None:
         self._machine.cloud.revoke()
@@ -124,13 +126,12 @@ class Weather:
     def _end_power_cut(self, happening: Happening) -> None:
         clock = self._clock
         self._watch.clock_leapt()
-        if happening.values.get("rtc", True):
+        off_by = float(happening.values.get("off_by", 0.0))
+        if happening.values.get("rtc", True) and off_by == 0:
             self._machine.boot(clock.true_seconds)
         else:
-            self._machine.boot(0.0)
-            self._watch.excuses.clock = True
-            self._watch.forgive()  # nobody can tell how long it was off: what waited is due
-            self._unsure_since = clock.elapsed
+            self._machine.boot(clock.true_seconds + off_by if happening.values.get("rtc", True) else 0.0)
+            self._watch.clock_lost()
             clock.at(clock.elapsed + float(happening.values.get("ntp_after", MINUTE)), self._ntp)
         self._machine.start_process()
 
@@ -140,7 +141,7 @@ class Weather:
             self._clock.at(self._clock.elapsed + MINUTE, self._ntp)
             return
         self._step(-self._clock.wall_error_seconds)
-        self._watch.unsure.append((self._unsure_since, self._clock.elapsed + UPSTREAM_SECONDS))
+        self._watch.clock_set()
         self._machine.stir()
 
     def _begin_disk(self, happening: Happening) -> None:
@@ -162,10 +163,16 @@ class Weather:
             self._watch.excuses.disk = False
 
     def _begin_refused(self, _: Happening) -> None:
+        self._refuse(None)
+
+    def _begin_hang_up(self, happening: Happening) -> None:
+        self._refuse(float(happening.values.get("after", 0.2)))
+
+    def _refuse(self, patience_seconds: float | None) -> None:
         door = self._machine.household.doors[0]
         if not door.single_use:
             self._watch.release_promise(door.name)
-            self._callers.call(door, refused=True)
+            self._callers.call(door, refused=True, patience_seconds=patience_seconds)
 
     def _begin_burst(self, happening: Happening) -> None:
         for _ in range(int(happening.values.get("callers", 8))):

@@ -102,6 +102,8 @@ class Calls:
         """Seconds until a call may be made; 0 now, infinite while only an event (a login, an answer) can open it."""
         if prefetch and self.flying >= self._at_once():
             return math.inf
+        if prefetch and self._identity.token.in_flight and self._timekeeper.in_doubt(self.book.ledger.anchor):
+            return math.inf  # after a boot: the answer under way tells what time it is, and so how old all is
         if not self._has_token(now) and (prefetch or self._token_trouble(now) is not None):
             return math.inf
         held = 0.0 if self.failure is None else self.failure.next_attempt_in(now)

@@ -253,6 +253,62 @@ FAULTS = (
             "    known = [left for left in (token,) if left is not None]",
         ),
     ),
+    fault(
+        "that there is no ticket told again after a restart",
+        "services/page.py",
+        ('told=bool(value.get("told"))', "told=False"),
+    ),
+    fault(
+        "that a login ends told again after a restart",
+        "services/documents.py",
+        ('warned=tuple(data["warned"])', "warned=()"),
+    ),
+    fault(
+        "a caller who hangs up takes the call with him",
+        "services/tickets.py",
+        ("await asyncio.shield(self.ref.start())", "await self.ref.start()"),
+    ),
+    fault(
+        "prefetches that take the reserve",
+        "core/quota.py",
+        ("allowed = rule.daily - (rule.reserve if prefetch else 0)", "allowed = rule.daily"),
+    ),
+    fault(
+        "a pool filled with one too many",
+        "services/pool.py",
+        ("spare = len(fresh) - self.config.pool", "spare = len(fresh) - self.config.pool - 1"),
+    ),
+    fault(
+        "the previous token never tried",
+        "core/session.py",
+        ("for token in (self.refresh_token, self.previous_refresh_token):", "for token in (self.refresh_token,):"),
+    ),
+    fault(
+        "the cloud's Date not heard",
+        "services/timekeeper.py",
+        (
+            "        if server_seconds is None:\n            return\n",
+            "        if server_seconds != -1:\n            return\n",
+        ),
+    ),
+    fault(
+        "one offline device that holds up the others",
+        "services/calls.py",
+        (
+            "isinstance(error, GatewayOffline | InvalidResponse | TokenRefused)",
+            "isinstance(error, InvalidResponse | TokenRefused)",
+        ),
+    ),
+    fault(
+        "a ledger that keeps every call for ever",
+        "core/quota.py",
+        ("    while kept and kept[0][0] <=", "    while False and kept[0][0] <="),
+    ),
+    fault(
+        "a person who may try no second time",
+        "services/logins.py",
+        ("        if record is None:\n            hint", "        if record is None or self._ended:\n            hint"),
+    ),
 )
 
 
@@ -311,6 +367,7 @@ def main(words: list[str]) -> None:
             except subprocess.TimeoutExpired:
                 found = None
             if found is not None:
+                found.pop("log")
                 KEPT.write_text(json.dumps({**kept(), it.name: found}, indent=1, sort_keys=True) + "\n", "utf-8")
             what = "not found" if found is None else f"seed {found['seed']}: {' | '.join(found['rules'])}"
             print(f"{it.name}: {what}", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from broker.drill.intervals import complement, holds, intersection, later_start,
 from broker.drill.oracle import judge, least_calls
 from broker.drill.rehearsal import names, rehearsal, seconds_of
 from broker.drill.scenario_file import BadScenario
-from broker.drill.script import DAY, HOUR, Door, Happening, Household, Script, from_json
+from broker.drill.script import DAY, HOUR, KINDS, Door, Happening, Household, Script, from_json
 from broker.drill.shrink import shrink
 from broker.drill.world import play
 
@@ -123,6 +124,63 @@ def test_a_crash_in_a_step_that_has_paused_ends_the_process_and_nothing_else() -
     seen = play(a_day_with(slow, crash), keep_log=True)
     assert judge(seen).violations == ()
     assert sum("process: ended" in line for line in seen.watch.decisions or ()) == 2  # that one, and the drill's end
+
+
+def test_after_a_boot_with_a_clock_that_is_ahead_no_call_is_made_before_the_answer_that_tells_the_time() -> None:
+    """The ticket in hand was taken for expired, and the calls of the day for forgotten."""
+    dark = Happening(DAY, "power_cut", 600.0, {"off_by": 2 * HOUR, "ntp_after": 4 * HOUR})
+    seen = play(a_day_with(dark, household=Household(answer_seconds=3.0, id_token_seconds=DAY)), keep_log=True)
+    begin = next(place for place, line in enumerate(seen.watch.decisions or ()) if "over: power_cut" in line)
+    after = [line.split(maxsplit=1)[1] for line in (seen.watch.decisions or ())[begin + 1 : begin + 4]]
+    assert after[:2] == ["process: started", "refresh: ok"]
+    calls = [float(line.split()[0]) for line in seen.watch.decisions or () if " call front-door" in line]
+    assert not [at for at in calls if DAY + 600 <= at < DAY + 900], "the ticket in hand is still good"
+    assert judge(seen).violations == ()
+
+
+def test_a_provider_that_forgets_the_newest_token_is_asked_with_the_one_before() -> None:
+    seen = play(a_day_with(Happening(DAY, "rolled_back")))
+    assert judge(seen).violations == ()
+    assert not seen.watch.losses
+
+
+def test_one_device_that_is_offline_costs_the_other_door_nothing() -> None:
+    household = Household((Door("front-door"), Door("garden-gate")))
+    seen = play(a_day_with(Happening(DAY, "device_offline", 6 * HOUR, {"door": 1}), household=household))
+    verdict = judge(seen)
+    assert verdict.violations == ()
+    assert total(seen.watch.doors["front-door"].gaps) < 5
+    assert total(seen.watch.doors["garden-gate"].gaps) > 4 * HOUR
+
+
+def test_who_hangs_up_does_not_take_the_call_with_him() -> None:
+    day = a_day_with(Happening(DAY, "hang_up", 0.0, {"after": 0.1}), household=Household(answer_seconds=1.5))
+    seen = play(day, keep_log=True)
+    assert judge(seen).violations == ()
+    calls = [float(line.split()[0]) for line in seen.watch.decisions or () if " call front-door: ok" in line]
+    assert len([at for at in calls if DAY <= at < DAY + 60]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["timeout", "408", "486", "500", "503"])
+def test_every_kind_of_outage_is_lived_through(form: str) -> None:
+    verdict = judge(play(a_day_with(Happening(DAY, "outage", 2 * HOUR, {"form": form}))))
+    assert verdict.violations == ()
+    assert verdict.unavoidable_seconds > HOUR
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_of_weather_can_be_played_and_leaves_a_line_in_the_log(kind: str) -> None:
+    needed: dict[str, dict[str, Any]] = {
+        "slow": {"seconds": 19},
+        "junk": {"form": "truncated"},
+        "clock_step": {"by": 90.0},
+        "drift": {"ppm": 200.0},
+    }
+    seen = play(a_day_with(Happening(DAY, kind, HOUR, needed.get(kind, {}))), keep_log=True)
+    assert judge(seen).violations == ()
+    assert any(f"weather: {kind}" in line for line in seen.watch.decisions or ())
 
 
 @pytest.mark.slow

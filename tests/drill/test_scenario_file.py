@@ -57,7 +57,7 @@ def test_what_the_drill_prints_as_its_script_is_a_scenario(tmp_path: Path) -> No
         ({"happenings": [{**GOOD, "at_seconds": "soon"}]}, 'not "soon"'),
         ({"happenings": [{**GOOD, "lasts_seconds": 1e300}]}, "lasts_seconds must be"),
         ({"happenings": [{**GOOD, "values": []}]}, "values must be an object"),
-        ({"happenings": [{**GOOD, "values": {"form": "gone"}}]}, "form must be one of refused, timeout, 500"),
+        ({"happenings": [{**GOOD, "values": {"form": "gone"}}]}, "form must be one of refused, timeout, 408"),
         ({"happenings": [{**GOOD, "values": {"how": 1}}]}, "values: nothing is called how; there is where, form"),
         ({"happenings": [{"at_seconds": 1, "kind": "slow"}]}, "a slow needs values with seconds"),
         ({"happenings": [{"at_seconds": 1, "kind": "portal", "values": {"x": 1}}]}, "there is nothing to say"),

@@ -6,6 +6,7 @@ import pytest
 
 from broker.drill.steps import Died, StepWorker
 from broker.drill.virtual import Deadlock, InlineWorker, VirtualClock, pass_seconds, run_virtual
+from broker.drill.world_clock import WorldClock
 
 
 def test_a_year_passes_at_once_and_in_order() -> None:
@@ -48,6 +49,23 @@ def test_a_suspended_machine_moves_boot_and_wall_but_no_timer() -> None:
         before[1] + 100,
         before[2] + 100,
     )
+
+
+def test_a_clock_that_drifts_counts_too_much_on_boot_and_wall_and_moves_no_timer() -> None:
+    clock = WorldClock()
+    clock.drift_ppm = 200.0
+    before = (clock.monotonic_seconds, clock.boot_seconds, clock.elapsed)
+    clock.advance(10_000.0)
+    assert (clock.monotonic_seconds - before[0], clock.elapsed - before[2]) == (10_000.0, 10_000.0)
+    assert clock.boot_seconds - before[1] == pytest.approx(10_002.0)
+    assert clock.wall_error_seconds == pytest.approx(2.0)
+
+
+def test_what_is_set_for_a_moment_happens_then_though_the_machine_sleeps() -> None:
+    clock, seen = WorldClock(), list[float]()
+    clock.at(50.0, lambda: seen.append(clock.elapsed))
+    clock.suspend(100.0)
+    assert (seen, clock.elapsed) == ([50.0], 100.0)
 
 
 def test_steps_inline_are_done_before_they_are_awaited() -> None:
