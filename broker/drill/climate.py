@@ -96,7 +96,8 @@ def hostile_month(seed: int, *, more: bool = True) -> Script:
         return script
     dice = random.Random(f"{seed}/more")  # noqa: S311 -- weather, not cryptography
     further = _draw(dice, MONTH, {kind: rate * chance for kind, (rate, _) in MORE.items()}, MONTH, MORE)
-    return replace(script, happenings=_in_order((*happenings, *further)))
+    household = replace(script.household, window_told=dice.random() < 0.5)  # noqa: PLR2004
+    return replace(script, household=household, happenings=_in_order((*happenings, *further)))
 
 
 def ordinary(seed: int, years: float) -> Script:

@@ -172,7 +172,9 @@ class ScriptedCloud:
 
     def _refresh_token_seconds(self, login: Login, now: float) -> float:
         seconds, window = self.household.refresh_token_seconds, self.household.sliding_window_seconds
-        return seconds if window is None else min(seconds, login.created + window - now)
+        if window is None or not self.household.window_told:
+            return seconds
+        return min(seconds, login.created + window - now)
 
     def _remember(self, token: str) -> None:
         self._order.append(token)

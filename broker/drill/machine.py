@@ -14,7 +14,7 @@ from broker.drill.cloud import ScriptedCloud, Sky
 from broker.drill.disk import ScriptedDisk
 from broker.drill.household import ACCOUNT, configuration
 from broker.drill.process import Process
-from broker.drill.script import MINUTE
+from broker.drill.script import KINDS, MINUTE
 from broker.drill.steps import Died, StepWorker
 from broker.drill.watch import Watch
 from broker.drill.ways import Ways
@@ -153,6 +153,12 @@ class Machine:
         if process is not None:
             self.watch.look(process)
             self.look_at_login(process)
+
+    def login_is_hindered(self) -> bool:
+        """Whether the weather is such that no person can log in."""
+        sky = self.sky
+        hindrances = (KINDS[it.kind].token and it.values.get("where", "all") != "api" for it in sky.active)
+        return self.disk.refuses is not None or self.watch.excuses.clock or any(hindrances)
 
     def stir(self) -> None:
         """Something happened in the world."""

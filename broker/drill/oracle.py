@@ -174,11 +174,13 @@ class _Could:
         if present is not None:  # failures of before are waited out
             bad["token"].append((0.0, present.token_waits and present.token_waits + RECOVERY_SECONDS))
             bad["api"].append((0.0, present.calls_wait and present.calls_wait + RECOVERY_SECONDS))
-        bad["process"] = [(start, end + 65.0) for start, end in seen.downs] + seen.watch.unsure
+        bad["process"] = [(start, end + 65.0) for start, end in seen.downs] + seen.watch.belief.unsure
         full = [(it.at_seconds, it.ends_seconds + 125.0) for it in seen.script.happenings if it.kind == "disk"]
+        for start, end in full:  # it costs nothing, unless a process ends meanwhile with all that it could not save
+            bad["process"] += [(start, end)] if any(start <= down < end for down, _ in seen.downs) else []
         away = [(start, end + 5.0) for start, end in seen.logged_out]
         self._down = union(seen.downs)
-        self._unsure = seen.watch.unsure
+        self._unsure = seen.watch.belief.unsure
         token_good = later_start(complement(bad["token"] + bad["process"] + away, until), GRACE_SECONDS)
         margin = household.id_token_seconds * TOKEN_MARGIN - 30.0
         with_token = intersection(later_end(token_good, max(0.0, margin)), complement(away, until + margin))

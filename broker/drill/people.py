@@ -7,6 +7,7 @@ login that is missed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     from broker.services.tickets import TicketService
 
 PERSON_AGAIN_SECONDS = 1800.0
+GIVES_UP, GAVE_UP_SECONDS = 0.3, 300.0  # so many of the persons who begin a login come again so much later
 
 
 class Person:
     """Who logs in, some time after the login was missed."""
 
-    def __init__(self, machine: Machine, seconds: float) -> None:
+    def __init__(self, machine: Machine, seconds: float, seed: int) -> None:
         """`seconds` from the moment at which it is missed, but for the very first login."""
+        self._dice = random.Random(f"{seed}/person")  # noqa: S311 -- weather, not cryptography
         self.sign_ins: list[float] = []
         self.logged_out: list[tuple[float, float]] = []
         self._machine = machine
@@ -70,8 +73,17 @@ class Person:
             self._clock.at(self._clock.elapsed + PERSON_AGAIN_SECONDS, self._logs_in)
 
     async def _log_in(self, process: Process) -> None:
+        if self.sign_ins and self._dice.random() < GIVES_UP:
+            self._watch.note("person: begins, and gives up")
+            self._comes = True
+            self._clock.at(self._clock.elapsed + GAVE_UP_SECONDS, self._logs_in)
+            with contextlib.suppress(BrokerError):
+                await process.logins.begin(process.accounts[ACCOUNT].identity)
+            return
         error = await log_in(process, ACCOUNT)
         now = self._clock.elapsed
+        if error is not None and not self._machine.login_is_hindered():
+            self._watch.violate("a person who logs in is let in", error.message)
         self._watch.note(f"person: {'logged in' if error is None else error.code.value}")
         if error is not None:
             self._comes = True

@@ -132,6 +132,7 @@ def household_of(config: Config, account: str, present: Present | None) -> House
         doors=doors or (Door("front-door"),),
         ticket_seconds=min(lives, default=min((it.assumed_lifetime_seconds for it in tickets), default=300.0)),
         sliding_window_seconds=settings.oauth.sliding_window_seconds,
+        window_told=settings.provider != "b2c",
         daily_quota=settings.api.daily_quota,
         quota_reserve=settings.api.quota_reserve,
     )

@@ -135,7 +135,8 @@ class Household:
     id_token_seconds: float = 3600.0
     refresh_token_seconds: float = 14 * DAY
     sliding_window_seconds: float | None = None  # None: the provider has none
-    window_configured: bool = True  # whether the configuration names the window, which no answer tells
+    window_told: bool = True  # whether a refresh token is told to end with the window; B2C tells of its own life only
+    window_configured: bool = True  # whether the configuration names the window, which no answer need tell
     rotation: str = "lenient"
     daily_quota: int = 500
     quota_reserve: int = 50

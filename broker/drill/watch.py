@@ -1,24 +1,28 @@
 """The watch: sees every request, every event and every answer to a caller, and holds them to what is promised.
 
 It knows the truth from the cloud, and the promises from the contract, written down here (and in `spacing`, `coverage`,
-`plans`) a second time so that a change of the code is not a change of the promise. Knows no asyncio. The one
-invariant: it changes nothing.
+`plans`, `news`, `belief`) a second time so that a change of the code is not a change of the promise. Knows no asyncio.
+The one invariant: it changes nothing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from broker.drill.belief import Belief
 from broker.drill.coverage import Doors
+from broker.drill.news import News
 from broker.drill.plans import Plans
 from broker.drill.record import DRIFT, SECOND, Loss, Miss, Record
-from broker.drill.script import DAY, MINUTE, UPSTREAM_SECONDS
+from broker.drill.script import DAY, MINUTE
 from broker.drill.spacing import TOKEN, Spacing
 from broker.errors import GrantRejected
 from broker.events import check
 
 if TYPE_CHECKING:
-    from broker.drill.cloud import ScriptedCloud
+    from collections.abc import Mapping
+
+    from broker.drill.cloud import Grant, ScriptedCloud
     from broker.drill.process import Process
     from broker.drill.script import Household
     from broker.drill.world_clock import WorldClock
@@ -27,7 +31,6 @@ if TYPE_CHECKING:
 
 REMEMBERED = 2000
 MOST_TASKS = 64
-ENDS = {"7d": 7 * DAY, "48h": 2 * DAY, "12h": DAY / 2}
 MOST_SLOTS = 800  # of two minutes each, in a day of 25 hours, and a few
 
 
@@ -41,6 +44,8 @@ class Watch(Record):
         self.spacing = Spacing(household, self)
         self.coverage = Doors(household, self)
         self.plans = Plans(self, self.spacing)
+        self.belief = Belief(self)
+        self.news = News(self)
         self.doors = self.coverage.by_name
         self.misses: list[Miss] = []
         self.losses: list[Loss] = []
@@ -49,16 +54,12 @@ class Watch(Record):
         self.refreshes = 0
         self.process: Process | None = None
         self.first_warning: float | None = None
-        self.unsure: list[tuple[float, float]] = []  # when nobody could know the time, or the clock broke TLS
         self._rejected: dict[str, float] = {}  # token: when
         self._spent: dict[str, None] = {}
         self._login_promised = 0.0
         self._warned_at: float | None = None
         self._lost_for_good = False
         self._state_lost = False
-        self._unsure_since: float | None = None
-        self._wall_wrong = False
-        self._news: set[tuple[str, str]] = set()  # what was told and has not ended since
 
     def emit(self, event: str, **facts: object) -> None:
         """ports.Events."""
@@ -67,44 +68,31 @@ class Watch(Record):
         match event:
             case "ticket.unavailable":
                 self.doors[str(facts["ticket"])].told = True
-                self._tell(event, str(facts["ticket"]))
+                self.news.tell(event, str(facts["ticket"]))
+            case "clock.skewed":
+                self.belief.skew_told = True
             case "ticket.recovered":
-                self._news.discard(("ticket.unavailable", str(facts["ticket"])))
+                self.news.recovered(str(facts["ticket"]))
             case "ticket.issued" if self.process is not None:
-                self.spacing.shelved(str(facts["ticket"]))
-                self.coverage.look_at(self.process, str(facts["ticket"]))
-                self.spacing.in_hand(str(facts["ticket"]), self.household.ticket_seconds)
+                self._is_in_hand(self.process, str(facts["ticket"]))
             case "id_token.refreshed":
                 self.spacing.in_hand(TOKEN, self._tokens_life())
-            case "login.ending":
-                self._tell(event, str(facts["threshold"]))
-                self._warned_at = self._warned_at or self.clock.elapsed
-                self.first_warning = self.first_warning or self.clock.elapsed
-            case "login.required":
-                self.login_lost(str(facts.get("detail")))
-            case "login.completed":
-                self._login_began()
+            case "login.ending" | "login.required" | "login.completed":
+                self._hear_of_login(event, facts)
             case "store.unavailable":
                 self.excuses.disk = True
             case "store.damaged":
                 self._damaged(str(facts["document"]))
 
+    def _is_in_hand(self, process: Process, ticket: str) -> None:
+        self.spacing.shelved(ticket)
+        self.coverage.look_at(process, ticket)
+        self.spacing.in_hand(ticket, self.household.ticket_seconds)
+
     def _damaged(self, document: str) -> None:
         if not self.excuses.disk:
             self.violate("a document is whole whatever ends a process", document)
         self.excuses.disk = True
-
-    def _tell(self, event: str, subject: str) -> None:
-        """Something became so: that is told once, whatever restarts, until it has ended."""
-        if (event, subject) in self._news and not self.excuses.disk:
-            self.violate("news is told once", f"{event} of {subject}")
-        self._news.add((event, subject))
-
-    def _ends_averted(self, login_left: float | None) -> None:
-        """An end of which was warned is farther away again."""
-        for name, seconds in ENDS.items():
-            if login_left is None or login_left > seconds:
-                self._news.discard(("login.ending", name))
 
     # the token endpoint
 
@@ -122,7 +110,7 @@ class Watch(Record):
         if error is None:
             self.spacing.succeeded(TOKEN)
             self._lost_for_good = self._state_lost = False
-            self._date_told()
+            self._hear_date()
         elif isinstance(error, GrantRejected):
             self._rejected[token] = self.clock.elapsed
             self.spacing.rejected(TOKEN)
@@ -135,6 +123,10 @@ class Watch(Record):
         left = self.household.id_token_seconds if newest is None else newest.expires - self.clock.elapsed
         return min(self.household.id_token_seconds, left)
 
+    def _hear_date(self) -> None:
+        if not self.cloud.sky.now("no_date"):
+            self.belief.date_told()
+
     def _token_is_out(self) -> bool:
         if self.process is None:
             return True
@@ -146,8 +138,7 @@ class Watch(Record):
     def asked_api(self, device_id: str) -> None:
         """A call is made."""
         self.calls += 1
-        if self._unsure_since is not None:  # it counts as made at the wrong time
-            self.excuses.ledger_until = self.clock.elapsed + DAY
+        self.belief.call_made()
         self.spacing.sent(device_id)
         self.plans.sent(device_id)
         self.spacing.called(device_id)
@@ -157,7 +148,7 @@ class Watch(Record):
         self.note(f"call {device_id}: {'ok' if error is None else f'{type(error).__name__} {error.code.value}'}")
         if error is None:
             self.spacing.succeeded(device_id)
-            self._date_told()
+            self._hear_date()
         else:
             self.spacing.call_failed(device_id, error, empty=not self._has(device_id))
 
@@ -167,10 +158,21 @@ class Watch(Record):
 
     # logins
 
+    def _hear_of_login(self, event: str, facts: Mapping[str, object]) -> None:
+        match event:
+            case "login.ending":
+                self.news.tell(event, str(facts["threshold"]))
+                self._warned_at = self._warned_at or self.clock.elapsed
+                self.first_warning = self.first_warning or self.clock.elapsed
+            case "login.required":
+                self.login_lost(str(facts.get("detail")))
+            case "login.completed":
+                self._login_began()
+
     def _login_began(self) -> None:
         """A person has logged in."""
         self._warned_at = None
-        self._ends_averted(None)
+        self.news.login_lives(None)
         self._login_promised = 0.0
         self.spacing.succeeded(TOKEN)
         self.spacing.in_hand(TOKEN, self._tokens_life())
@@ -184,15 +186,20 @@ class Watch(Record):
         if reason == "unjustified" and newest is not None and now >= newest.expires:
             reason = "expired"
         warned = None if self._warned_at is None else now - self._warned_at
-        ended = now if newest is None or reason not in ("expired", "window") else min(now, newest.expires)
+        ended = min(now, self._end_of(newest)) if newest is not None and reason in ("expired", "window") else now
         self.losses.append(Loss(now, reason, warned, ended))
         if reason == "unjustified":
             if not self._state_lost:
                 self.violate("a login is given up only when the provider says so", detail)
         elif reason == "reused" and not (self._answer_was_lost() or self._may_be_forgiven()):
             self.violate("no login is lost that could be kept", f"{reason}: {detail}")
-        elif reason == "expired" and now < self._login_promised * (1 - DRIFT) - MINUTE:
+        elif reason in ("expired", "window") and now < self._login_promised * (1 - DRIFT) - MINUTE:
             self.violate("runway of the login holds", f"promised for {self._login_promised - now:.0f} s more")
+
+    def _end_of(self, grant: Grant) -> float:
+        """When a refresh token could be used no longer."""
+        window = self.household.sliding_window_seconds
+        return grant.expires if window is None else min(grant.expires, grant.login.created + window)
 
     def _may_be_forgiven(self) -> bool:
         return self.excuses.disk or self._lost_for_good or self._state_lost
@@ -210,28 +217,12 @@ class Watch(Record):
 
     def clock_lost(self) -> None:
         """The machine boots with a clock that says the wrong time: until somebody tells it, nobody can know."""
-        self.excuses.clock = self._wall_wrong = True
-        self._unsure_since = self.clock.elapsed
+        self.belief.clock_lost()
         self.forgive()  # nobody can tell how long it was off: what waited is due
-
-    def _date_told(self) -> None:
-        if not self.cloud.sky.now("no_date"):
-            self.time_told()
-
-    def clock_set(self) -> None:
-        """The network has set the clock."""
-        self._wall_wrong = False
-        self.time_told()
-
-    def time_told(self) -> None:
-        """By the network, or by the cloud's Date: from now on the process knows what time it is."""
-        if self._unsure_since is not None:
-            self.unsure.append((self._unsure_since, self.clock.elapsed + UPSTREAM_SECONDS))
-            self._unsure_since = None
 
     def state_lost(self) -> None:
         """A process ended that could not write down what it knew."""
-        self._news.clear()
+        self.news.forgive()
         self._state_lost = True
         self.excuses.ledger_until = self.clock.elapsed + DAY
         self._rejected.clear()
@@ -239,7 +230,7 @@ class Watch(Record):
     def write_torn(self) -> None:
         """The process died in the middle of a write: what it heard just now, and the wait for it, may be lost."""
         self.forgive()
-        self._news.clear()
+        self.news.forgive()
         self.plans.write_torn()
         now = self.clock.elapsed
         self._rejected = {token: at for token, at in self._rejected.items() if at < now - SECOND}
@@ -299,13 +290,13 @@ class Watch(Record):
         now = process.timekeeper.now()
         for account in process.accounts.values():
             left = account.identity.login_left(now)
-            self._ends_averted(left)
+            self.news.login_lives(left)
             if left is not None and left > 0:
                 self._login_promised = self.clock.elapsed + left
             if not self.excuses.clock:
                 self.coverage.promise(account.runway_seconds(now))
             self._check_memory(account)
-            if now.true_seconds is not None and self._unsure_since is None:
+            if now.true_seconds is not None and not self.belief.is_unsure:
                 self.excuses.clock = False
         if process.tasks > MOST_TASKS:
             self.violate("memory is bounded", f"{process.tasks} tasks")
@@ -334,10 +325,10 @@ class Watch(Record):
         self.coverage.process_ended()
         self.spacing.process_ended()
         self.process = None
-        if self._wall_wrong:  # the cloud's Date dies with who heard it
-            self.clock_lost()
+        if self.belief.process_ended():
+            self.forgive()
 
     def finish(self) -> None:
         """The drill is over."""
-        self.time_told()
+        self.belief.finish()
         self.coverage.finish()

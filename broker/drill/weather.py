@@ -39,6 +39,8 @@ class Weather:
         """It happens now."""
         if self._machine.asleep and KINDS[happening.kind].process:
             return  # a machine that sleeps neither crashes nor falls asleep
+        if happening.kind == "power_cut" and not self._machine.powered:
+            return  # it is dark already
         self._watch.note(f"weather: {happening.says()}")
         self._machine.sky.active.append(happening)
         begin = getattr(self, f"_begin_{happening.kind}", None)
@@ -93,7 +95,7 @@ class Weather:
     def _begin_clock_step(self, happening: Happening) -> None:
         self._step(float(happening.values["by"]))
         if abs(self._clock.wall_error_seconds) > CERTIFICATE_SECONDS:
-            self._watch.unsure.append((self._clock.elapsed, happening.ends_seconds + UPSTREAM_SECONDS))
+            self._watch.belief.unsure.append((self._clock.elapsed, happening.ends_seconds + UPSTREAM_SECONDS))
 
     def _end_clock_step(self, _: Happening) -> None:
         self._step(-self._clock.wall_error_seconds)
@@ -141,7 +143,7 @@ class Weather:
             self._clock.at(self._clock.elapsed + MINUTE, self._ntp)
             return
         self._step(-self._clock.wall_error_seconds)
-        self._watch.clock_set()
+        self._watch.belief.clock_set()
         self._machine.stir()
 
     def _begin_disk(self, happening: Happening) -> None:

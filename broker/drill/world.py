@@ -69,7 +69,7 @@ class World:
         self._script = script
         self._clock = clock
         self._machine = Machine(script, clock)
-        self._person = Person(self._machine, script.household.person_seconds)
+        self._person = Person(self._machine, script.household.person_seconds, script.seed)
         self._callers = Callers(script, self._machine, self._person)
         self._weather = Weather(self._machine, self._callers)
         self._enough = asyncio.Event()

@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[2] / "broker"
 KEPT = Path(__file__).with_name("faults.json")
 FIRST_SEED, LAST_SEED = 40, 1040
 HUNT_SECONDS = 1800.0
-REPLAY_SECONDS = 60.0
+REPLAY_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -305,9 +305,12 @@ FAULTS = (
         ("    while kept and kept[0][0] <=", "    while False and kept[0][0] <="),
     ),
     fault(
-        "a person who may try no second time",
+        "a login begun anew is answered for the one before",
         "services/logins.py",
-        ("        if record is None:\n            hint", "        if record is None or self._ended:\n            hint"),
+        (
+            "        self._pending[identity.name] = record\n",
+            "        self._pending.setdefault(identity.name, record)\n",
+        ),
     ),
 )
 

@@ -81,8 +81,10 @@ def test_a_strict_provider_and_a_lost_answer_cost_the_login_and_the_drill_knows_
     assert judge(seen).violations == ()
 
 
-def test_a_window_that_closes_is_told_before() -> None:
-    household = Household(sliding_window_seconds=1.5 * DAY)
+@pytest.mark.parametrize("told", [True, False])
+def test_a_window_that_closes_is_told_before(told: bool) -> None:
+    """Even where no answer tells of it, as at B2C: it is configured."""
+    household = Household(sliding_window_seconds=1.5 * DAY, window_told=told)
     seen = play(a_day_with(household=household))
     assert [loss.reason for loss in seen.watch.losses] == ["window"]
     warned = seen.watch.losses[0].warned_seconds
@@ -138,6 +140,14 @@ def test_after_a_boot_with_a_clock_that_is_ahead_no_call_is_made_before_the_answ
     assert judge(seen).violations == ()
 
 
+def test_a_power_cut_in_the_dark_is_none() -> None:
+    """Its end booted the machine, and the end of the first one booted it again under the process that ran."""
+    cuts = Happening(HOUR, "power_cut", 8 * HOUR), Happening(2 * HOUR, "power_cut", 600.0, {"off_by": 90.0})
+    seen = play(a_day_with(*cuts), keep_log=True)
+    assert judge(seen).violations == ()
+    assert sum("process: started" in line for line in seen.watch.decisions or ()) == 2
+
+
 def test_a_provider_that_forgets_the_newest_token_is_asked_with_the_one_before() -> None:
     seen = play(a_day_with(Happening(DAY, "rolled_back")))
     assert judge(seen).violations == ()
@@ -178,7 +188,7 @@ def test_every_kind_of_weather_can_be_played_and_leaves_a_line_in_the_log(kind: 
         "clock_step": {"by": 90.0},
         "drift": {"ppm": 200.0},
     }
-    seen = play(a_day_with(Happening(DAY, kind, HOUR, needed.get(kind, {}))), keep_log=True)
+    seen = play(Script(1, DAY / 2, happenings=(Happening(2 * HOUR, kind, HOUR, needed.get(kind, {})),)), keep_log=True)
     assert judge(seen).violations == ()
     assert any(f"weather: {kind}" in line for line in seen.watch.decisions or ())
 
