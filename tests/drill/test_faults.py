@@ -41,7 +41,7 @@ def test_a_planted_fault_is_found_by_its_kept_script_and_the_clean_code_passes_i
     found = faults.replay(faults.copy_of_the_package(tmp_path, it), kept["script"])
     assert found is not None, "the drill no longer notices it"
     assert set(found["rules"]) & set(kept["rules"])
-    assert sum("VIOLATION" in line for line in found["log"]) == 1, "the log around it is told"
+    assert any("VIOLATION" in line for line in found["log"]), "the log around it is told"
     assert broken(from_json(json.dumps(kept["script"]))) == set()
 
 
