@@ -75,8 +75,8 @@ class Doors:
     def _check_told(self, process: Process, cover: Coverage, name: str) -> None:
         cover.told = True
         recent = self._record.excuses.up_since >= self._record.clock.elapsed - TOLD_SECONDS
-        if recent or not self._household.plan_fits:
-            return  # gaps that the quota's plan leaves are told as the plan
+        if recent or not self._household.plan_fits or self._record.excuses.disk:
+            return  # gaps that the quota's plan leaves are told as the plan; a disk may have kept that it was told
         service = process.ticket(name)
         if not service.ref.in_flight and service.code(process.timekeeper.now()) is not None:  # else as planned
             self._record.violate("that there is no ticket is told", name)
