@@ -26,6 +26,11 @@ VERDICT: dict[object, str] = {True: "holds", False: "MISSED"}
 QUIET_SECONDS = 5.0
 SETTLE_SECONDS = 60.0
 IMPORTED = re.compile(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)$", re.MULTILINE)
+TEXT_IS_LET_GO = """\
+Once a minute the daemon lets go of program text that start, login and refresh went through (`madvise`); what it needs
+again comes back from the page cache. That is how it has less than a process that only imported: what it has of its own
+is more, by its own code and data.
+""".splitlines()
 BARE = """
 import importlib, sys
 sys.modules["uvloop"] = None
@@ -42,20 +47,23 @@ sys.stdin.read()
 class Footprint(NamedTuple):
     """Memory in MB (10^6 bytes), seconds from exec to READY, voluntary wake-ups a minute of all threads.
 
-    `libraries_rss` is that of a process that has imported the same libraries, `imports_rss` our modules too.
+    `libraries_rss` is that of a process that has imported the same libraries, `imports_rss` our modules too; `own` is
+    what of them is memory of the process's own, program text and other files apart.
     """
 
     rss: float
+    own: float
+    libraries_own: float
     libraries_rss: float
     imports_rss: float
     ready_seconds: float
     wakeups_a_minute: float
 
 
-def memory(pid: int) -> float:
-    """The resident memory of a process in MB, from smaps_rollup (proc(5))."""
+def memory(pid: int, kind: str = "Rss") -> float:
+    """The memory of a process in MB, from smaps_rollup (proc(5)): resident, or "Anonymous"."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    found = re.search(r"^Rss:\s+(\d+) kB", text, re.MULTILINE)
+    found = re.search(rf"^{kind}:\s+(\d+) kB", text, re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024 / 1e6
 
@@ -97,8 +105,8 @@ class Listed(Ours):
         return IMPORTED.findall(self.log())
 
 
-def bare_memory(modules: list[str], environ: dict[str, str]) -> float:
-    """The memory of a process that has imported these modules and does nothing."""
+def bare_memory(modules: list[str], environ: dict[str, str]) -> tuple[float, float]:
+    """The resident and the own memory of a process that has imported these modules and does nothing."""
     with subprocess.Popen(
         [sys.executable, "-c", BARE, *modules],
         stdin=subprocess.PIPE,
@@ -108,7 +116,7 @@ def bare_memory(modules: list[str], environ: dict[str, str]) -> float:
     ) as bare:
         assert bare.stdout is not None
         bare.stdout.readline()
-        seen = memory(bare.pid)
+        seen = memory(bare.pid), memory(bare.pid, "Anonymous")
         bare.kill()
     return seen
 
@@ -185,10 +193,12 @@ def measure(folder: Path, *, idle_seconds: float = 90.0) -> Footprint:
             before = wakeups(daemon.process.pid)
             pause(idle_seconds)
             awake = (wakeups(daemon.process.pid) - before) * 60 / idle_seconds
-            rss = memory(daemon.process.pid)
+            rss, own = memory(daemon.process.pid), memory(daemon.process.pid, "Anonymous")
         ready = sorted(seconds_to_ready(directory, text, environ) for _ in range(5))[2]
     libraries = [name for name in modules if not name.startswith("broker")]
-    return Footprint(rss, bare_memory(libraries, environ), bare_memory(modules, environ), ready, awake)
+    libraries_rss, libraries_own = bare_memory(libraries, environ)
+    imports_rss, _ = bare_memory(modules, environ)
+    return Footprint(rss, own, libraries_own, libraries_rss, imports_rss, ready, awake)
 
 
 def _modules(directory: Path, cloud: Cloud, environ: dict[str, str]) -> list[str]:
@@ -209,8 +219,11 @@ def tell(folder: Path) -> list[str]:
         ("a process that has imported the same libraries", f"{seen.libraries_rss:.1f} MB", ""),
         ("… and our modules", f"{seen.imports_rss:.1f} MB", ""),
         ("over the libraries ≤ 4 MB", f"{over:.1f} MB", over <= 4.0),
+        ("of it memory of its own, program text apart", f"{seen.own:.1f} MB", ""),
+        ("the same of the process with the libraries", f"{seen.libraries_own:.1f} MB", ""),
         ("wake-ups a minute, idle ≤ 4", f"{seen.wakeups_a_minute:.0f}", seen.wakeups_a_minute <= 4),
         ("from exec to READY ≤ 0.5 s", f"{seen.ready_seconds:.2f} s", seen.ready_seconds <= 0.5),
     ]
     lines = ["| at rest | seen | |", "| --- | ---: | --- |"]
-    return lines + [f"| {words} | {value} | {VERDICT.get(held, '')} |" for words, value, held in rows]
+    lines += [f"| {words} | {value} | {VERDICT.get(held, '')} |" for words, value, held in rows]
+    return [*lines, "", *TEXT_IS_LET_GO]

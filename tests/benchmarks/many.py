@@ -34,6 +34,10 @@ LOAD_SECONDS = 120.0
 HELD_MS = 5.0
 JWT_BYTES = 428
 TICKET_BYTES = 2048 + 2 * JWT_BYTES
+WHAT_IS_REAL = """\
+A real daemon (cloud with latency in its process; store, log and socket real), one rotation of all tickets. The main
+thread's processor time, whoever's code: ours, asyncio, the log's writes, the stand-in cloud.
+""".splitlines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ def measure(
 
 def tell(folder: Path) -> list[str]:
     """The table of `make bench`."""
-    return table([measure(folder / str(count), count) for count in TICKETS])
+    return [*WHAT_IS_REAL, "", *table([measure(folder / str(count), count) for count in TICKETS])]
 
 
 def table(rows: list[Seen]) -> list[str]:
