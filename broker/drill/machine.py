@@ -134,6 +134,7 @@ class Machine:
         self._loop.call_soon(self._crash_ends)  # it may be a step in its own thread that dies, which has no loop
 
     def _crash_ends(self) -> None:
+        self.watch.news.forgive()  # what it still told since that write is as little written down
         self.end_process()
         self.clock.at(self.clock.elapsed + RESTART_SECONDS, self.start_process)
 
