@@ -42,7 +42,7 @@ SUBJECTS = {
     "quota": {"quota.exhausted", "quota.replenished"},
 }
 BAD_DAY = Script(
-    1,
+    2,  # its person logs in at once; another seed's begins, gives up and comes again later
     2000.0,
     Household(
         (Door("front-door", requests_a_day=0.0),),
