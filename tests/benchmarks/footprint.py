@@ -29,7 +29,8 @@ IMPORTED = re.compile(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)$", re.MULTILINE)
 TEXT_IS_LET_GO = """\
 Once a minute the daemon lets go of program text that start, login and refresh went through (`madvise`); what it needs
 again comes back from the page cache. That is how it has less than a process that only imported: what it has of its own
-is more, by its own code and data.
+is more, by its own code and data. What the libraries add to 20.9 MB for Python with asyncio and ssl, one after the
+other (seen once): aiohttp 15.3 MB, AES-GCM of cryptography 7.1, joserfc 3.0, Authlib 0.5, APScheduler about 3.
 """.splitlines()
 BARE = """
 import importlib, sys
