@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from broker.api.turnstile import Turnstile
 
 READ_BYTES = 1100  # more than the longest request that the fast path knows
-LOOK_SECONDS = 0.0001  # of work between two turns of the loop: the general path has its turn, too
-ACCEPT_AT_ONCE = 4  # of a crowd that nobody knows yet
+LOOK_SECONDS = 0.0002  # of work between two turns of the loop: the general path has its turn, too
+ACCEPT_AT_ONCE = 16  # of a crowd that nobody knows yet
 ACCEPT_PAUSE_SECONDS = 1.0  # where descriptors or memory ran out
 
 
