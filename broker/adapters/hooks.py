@@ -102,7 +102,8 @@ class Hooks:
             try:
                 failure = await self._call(command, variables)
             except asyncio.CancelledError:
-                self._on_failure(event, f"{command[0]} was killed: the broker had to stop")
+                if command == self.command:
+                    self._on_failure(event, f"{command[0]} was killed: the broker had to stop")
                 raise
             if command != self.command:
                 continue  # replaced meanwhile: it is nobody's trouble any more

@@ -163,6 +163,17 @@ async def test_a_command_that_is_taken_away_meanwhile_is_run_no_more_and_is_nobo
     assert told.failures == []
 
 
+async def test_a_run_of_a_command_that_was_taken_away_may_be_killed_at_a_stop(told: Told) -> None:
+    hooks = told.hooks('echo "$BROKER_TICKET" >> {}; exec sleep 60')
+    hooks.emit("ticket.recovered", ticket="a")
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        task = group.create_task(hooks.run())
+        await until(lambda: told.lines == ["a"])
+        hooks.use(())
+        task.cancel()
+    assert told.failures == [], "who hears of it asks which command it was, and there is none"
+
+
 async def end(hooks: Hooks) -> None:
     """Until everything was told."""
     hooks.close()
