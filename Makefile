@@ -7,6 +7,9 @@ SCENARIO ?= normal
 
 PROVIDERS := tests/providers
 
+# hundreds of processes are started here: where nothing compiled may be kept, each compiles all of broker/ anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: sandbox providers test lint unit all-tests soak system-257 bench bench-table peers drill-figure clean
 
 sandbox: $(VENV)/.installed
