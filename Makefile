@@ -10,15 +10,22 @@ PROVIDERS := tests/providers
 # hundreds of processes are started here: where nothing compiled may be kept, each compiles all of broker/ anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: sandbox providers test lint unit all-tests soak system-257 bench bench-table peers drill-figure clean
+.PHONY: sandbox providers test slow system lint unit all-tests soak system-257 bench bench-table peers drill-figure clean
 
 sandbox: $(VENV)/.installed
 	@$(BIN)/eliot-broker sandbox --once --scenario $(SCENARIO)
 
-test: $(VENV)/.developing providers lint
-	@$(BIN)/pytest -q -n 2 -m "not slow and not system and not alone and not soak"
-	@$(BIN)/pytest -q -n 4 -m "slow and not system and not alone and not soak"
-	@$(BIN)/pytest -q -m "(system or alone) and not soak"
+# slow and system run side by side: a systemd in a lab mostly waits, and goes first where it does not
+test: $(VENV)/.developing providers lint unit
+	@echo "the slow tests and those in a real systemd, side by side: some minutes" >&2
+	@$(MAKE) --no-print-directory -j2 -Otarget slow system
+	@$(BIN)/pytest -q -m "alone and not soak"
+
+slow: $(VENV)/.developing providers
+	@nice -n 5 $(BIN)/pytest -q -n 4 --dist worksteal -m "slow and not system and not alone and not soak"
+
+system: $(VENV)/.developing
+	@$(BIN)/pytest -q -m "system and not alone and not soak"
 
 lint: $(VENV)/.developing
 	@$(BIN)/ruff format --check -q .

@@ -34,7 +34,8 @@ VARYING = (
     (r"(aiohttp|apscheduler|authlib|cryptography|joserfc|msal) \d[\w.]*", r"\1"),
     (r"(?<!\w)-?\d+(\.\d+)? (ms|s|min|h|d|days)\b", r"N \2"),
     (r"next (refresh|renewal|attempt) in N \w+", r"next \1 in N"),  # a backoff is drawn
-    (r"\b(key|id|fingerprint|process) [0-9a-f]{4,}\b", r"\1 ID"),
+    (r"\b(key|id|fingerprint) [0-9a-f]{4,}\b", r"\1 ID"),
+    (r"\bprocess \d+", "process ID"),
     (r"\bgeneration \d+", "generation N"),
     (r'"(\w*id)": "[0-9a-f]{16}"', r'"\1": "ID"'),
     (r'"(now|since|\w+_at|\w+_in|\w+_seconds|stopped_for|generation|login|tickets)": -?\d+(\.\d+)?\b', r'"\1": N'),

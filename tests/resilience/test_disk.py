@@ -163,8 +163,12 @@ def test_the_state_was_written_by_a_newer_version(home: Home) -> None:
         assert "newer" in row["detail"]
         assert problem_of(broker, "login").code == "state_unavailable"
         assert (state / ACCOUNT_FILE).read_bytes() == newer
-        (state / ACCOUNT_FILE).write_bytes(good)
-        until(lambda: broker.account["state"] == "logged_in", seconds=30)  # without a restart
+        restored = state / "restored"
+        restored.write_bytes(good)
+        restored.replace(state / ACCOUNT_FILE)  # whole at once: the broker looks at it every few seconds
+        until(
+            lambda: broker.account["state"] == "logged_in", seconds=30, what=lambda: str(broker.account)
+        )  # no restart
         broker.refresh()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.system.broker_lab import copy_of_checkout
 from tests.system.lab import AGENT, SERVICE
 
@@ -25,15 +27,16 @@ def under_load(lab: BrokerLab, kinds: dict[str, int], work: Callable[[], object]
     return {kind: json.loads(text) for kind, text in told.items()}
 
 
-def test_a_hundred_restarts_lose_no_request(lab: BrokerLab) -> None:
+@pytest.mark.parametrize("restarts", [20, pytest.param(100, marks=pytest.mark.soak)])
+def test_restarts_lose_no_request(lab: BrokerLab, restarts: int) -> None:
     seen = under_load(
         lab,
         {"new": 8, "kept": 4},
-        lambda: lab.sh(f"for i in $(seq 100); do systemctl restart {SERVICE}; done"),
+        lambda: lab.sh(f"for i in $(seq {restarts}); do systemctl restart {SERVICE}; done"),
     )
     assert seen["new"]["outcomes"] == {"200": seen["new"]["asked"]}
     assert set(seen["kept"]["outcomes"]) <= {"200", "closed"}, "a kept connection may only be closed between requests"
-    assert seen["new"]["asked"] >= 8 * 100, "each of them waited through each restart"
+    assert seen["new"]["asked"] >= 8 * restarts, "each of them waited through each restart"
     assert lab.show(SERVICE, "NRestarts")["NRestarts"] == "0", "every one of them was asked for"
 
 
@@ -46,7 +49,8 @@ def test_twenty_kills_lose_only_what_was_accepted_and_the_next_answer_comes_with
     assert all(outcome.startswith("cut") for outcome in lost), lost
     assert sum(lost.values()) <= 20 * 8, "at most what the eight had open at each kill"
     assert len(spans) == 20
-    assert max(took - waited for took, waited in spans) <= 1.0, spans
+    libraries = min(lab.libraries_seconds() for _ in range(3))
+    assert max(took - waited for took, waited in spans) <= max(1.0, 4 * libraries), (spans, libraries)
     assert lab.get("/readyz")[0] == 200
 
 

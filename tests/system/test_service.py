@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -26,13 +27,12 @@ QUICK_WATCHDOG = "[Service]\nWatchdogSec=2s\n"
 
 def test_from_its_start_to_ready_it_takes_at_most_half_a_second_of_its_own_time(lab: BrokerLab) -> None:
     """CPU time, user and system, of the process when `systemctl restart` is back, that is when it said READY."""
-    told = lab.sh(
-        f"for i in 1 2 3; do systemctl restart {SERVICE}; "
-        f"cut -d')' -f2 /proc/$(systemctl show -P MainPID {SERVICE})/stat; done; getconf CLK_TCK"
-    ).splitlines()
-    ticks = int(told.pop())
-    took = [sum(map(int, line.split()[11:13])) / ticks for line in told]
-    assert min(took) <= 0.5, took
+    own, libraries = [], []
+    for _ in range(4):
+        told = lab.sh(f"systemctl restart {SERVICE}; cat /proc/$(systemctl show -P MainPID {SERVICE})/stat")
+        own.append(sum(map(int, told.rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK"))
+        libraries.append(lab.libraries_seconds())
+    assert min(own) <= max(0.5, 2 * min(libraries)), (own, libraries)
 
 
 def test_an_idle_service_stops_within_a_second_and_the_socket_starts_it_again(lab: BrokerLab) -> None:

@@ -21,8 +21,8 @@ def test_kept_warm_always_no_call_is_too_many_and_nothing_is_missed(case: always
 
 @pytest.mark.slow
 def test_adaptive_comes_near_a_planner_that_knows_the_rates_and_never_exceeds_the_quota() -> None:
-    # half of the whole table's 90 days, the first weeks of learning included
-    household = Household(seed=1, days=45)
+    # a third of the whole table's 90 days, the weeks of learning included
+    household = Household(seed=1, days=28)
     results = {name: POLICIES[name](household) for name in ("adaptive", "knows the rates", "on-demand")}
     adaptive = results["adaptive"]
     assert adaptive.hit_percent >= 0.95 * results["knows the rates"].hit_percent
