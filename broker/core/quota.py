@@ -125,7 +125,7 @@ def recorded(ledger: Ledger, now: Instant, calls: int = 1) -> Ledger:
         before, kept = kept[0][1], kept[1:]
     if kept and kept[-1][0] == slot:
         kept = kept[:-1]
-    return replace(ledger, anchor=now, position=position, before=before, calls=(*kept, (slot, total)))
+    return Ledger(now, position, (*kept, (slot, total)), before, ledger.forgiven_to, ledger.stop)
 
 
 def stopped(ledger: Ledger, now: Instant, seconds: float) -> Ledger:

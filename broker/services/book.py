@@ -9,7 +9,6 @@ everything changed before it is on disk, or the trouble is known.
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 import sys
 import threading
@@ -22,7 +21,8 @@ from broker.core.quota import Ledger
 from broker.core.session import Mark
 from broker.errors import StoreDamaged, StoreError, StoreUnavailable
 from broker.services.breath import SLICE, breathe
-from broker.services.documents import dump, failure_of, failure_to, instant_of, instant_to, read, span_of, span_to
+from broker.services.documents import dump, failure_of, failure_to, instant_of, instant_to, read
+from broker.services.ledger_text import LedgerText, ledger_of
 from broker.services.page import HeldTicket, Page, page_of, page_text, written
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Book:
         self, account: str, *, store: Store, worker: Worker, now: Callable[[], Instant], events: Events
     ) -> None:
         self.ledger = Ledger(now())
+        self._ledger_text = LedgerText()
         self.failure: Failure | None = None
         self.pages: dict[str, Page] = {}
         self.trouble: StoreError | None = None
@@ -160,7 +161,7 @@ class Book:
         self.saved = instant_of(data["saved"])
         mark = data["login"]
         self.login_mark = None if mark is None else Mark(str(mark[0]), int(mark[1]))
-        self.ledger = _ledger_of(data["ledger"])
+        self.ledger = ledger_of(data["ledger"])
         self.failure = failure_of(data["failure"])
 
     def _put(self, name: str, page: Page, leaf: int) -> None:
@@ -285,35 +286,12 @@ class Book:
         if leaf > 0:
             return dump({})
         mark = self.mark_login()
-        return dump(
+        head = dump(
             {
                 "saved": instant_to(self._now()),
                 "login": None if mark is None else [mark.login_id, mark.saves],
-                "ledger": _ledger_to(self.ledger),
                 "failure": failure_to(self.failure),
             }
         )
+        return b"".join((head[:-1], b',"ledger":', self._ledger_text.of(self.ledger).encode(), b"}"))
 
-
-def _ledger_to(ledger: Ledger) -> dict[str, Any]:
-    forgiven = ledger.forgiven_to
-    return {
-        "anchor": instant_to(ledger.anchor),
-        "position": ledger.position,
-        "calls": [(math.ceil(position), total) for position, total in ledger.calls],  # slots end at whole seconds
-        "before": ledger.before,
-        "forgiven_to": None if forgiven == float("-inf") else forgiven,
-        "stop": span_to(ledger.stop),
-    }
-
-
-def _ledger_of(value: Any) -> Ledger:
-    forgiven = value["forgiven_to"]
-    return Ledger(
-        anchor=instant_of(value["anchor"]),
-        position=float(value["position"]),
-        calls=tuple((float(position), int(total)) for position, total in value["calls"]),
-        before=int(value["before"]),
-        forgiven_to=float("-inf") if forgiven is None else float(forgiven),
-        stop=span_of(value["stop"]),
-    )

@@ -128,7 +128,7 @@ FAULTS = (
         ),
     ),
     fault(
-        "the quota not persisted", "services/book.py", ("_ledger_to(self.ledger)", "_ledger_to(Ledger(self._now()))")
+        "the quota not persisted", "services/book.py", (".of(self.ledger)", ".of(Ledger(self._now()))")
     ),
     fault(
         "calls not counted",
