@@ -58,6 +58,9 @@ class Planner:
         counter = self._adaptive if adaptive else self._steady
         if before is not None:
             counter[before] -= 1
+            if counter[before] == 0:  # lives may differ with every ticket: what nobody needs is not kept
+                del counter[before]
+                self._kinds.pop(before, None)
         if after is not None:
             counter[after] += 1
         self._stale = True
