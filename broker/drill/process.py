@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 AFTER_SECONDS = 1e-6  # a timer a rounding error too early would cost a sweep
 IDLE_SECONDS = 3600.0  # the longest pause between two sweeps of a quiet drill
+SLOT_BYTES = 16 * 1024  # for a household's documents; the daemon's own are larger, and each draws its padding anew
 STATE = Path("/state")
 STATE_KEY = StateKey(b"the drill keeps no real secret...", "drill")
 
@@ -129,7 +130,7 @@ class Process:
             longest_seconds=IDLE_SECONDS,
         )
         self._around = Surroundings(
-            store=SealedStore(STATE, disk, STATE_KEY, report=self._slot_repaired),
+            store=SealedStore(STATE, disk, STATE_KEY, report=self._slot_repaired, slot_bytes=SLOT_BYTES),
             worker=InlineWorker(),
             exchanges=worker,
             timekeeper=self.timekeeper,

@@ -7,7 +7,6 @@ the same.
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 SECOND = 1.0
 DRIFT = 3e-4  # how wrong a good clock may run
-REMEMBERED = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,6 @@ class Record:
         self.violations: list[Violation] = []
         self.most_violations = 200
         self.enough: Callable[[], None] = lambda: None  # called once there are so many: the drill may end
-        self.log: deque[str] = deque(maxlen=REMEMBERED)
         self.digest = hashlib.sha256()
         self.decisions: list[str] | None = None
         self.excuses = Excuses()
@@ -75,7 +72,6 @@ class Record:
     def note(self, text: str) -> None:
         """A line of the log of decisions."""
         line = f"{self.clock.elapsed:14.2f} {text}"
-        self.log.append(line)
         self.digest.update(line.encode())
         if self.decisions is not None:
             self.decisions.append(line)
