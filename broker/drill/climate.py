@@ -63,6 +63,9 @@ MORE: Weather = {
     "rolled_back": (0.3, lambda _: (0.0, {})),
     "hang_up": (2, lambda d: (0.0, {"after": d.choice((0.01, 0.2, 5.0))})),
     "power_cut": (0.7, lambda d: (d.choice((600, 9 * HOUR)) * d.uniform(0.5, 1.5), _slow_board(d))),
+    "outage": (1, lambda d: (d.uniform(60, 7200), {"where": "api", "form": d.choice(("408", "486"))})),
+    "person_must_act": (0.3, lambda d: (d.uniform(HOUR, 24 * HOUR), {"status": 470})),
+    "key_roll": (1, lambda _: (0.0, {})),
 }
 
 ORDINARY: dict[str, float] = {

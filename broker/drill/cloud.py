@@ -82,6 +82,7 @@ class ScriptedCloud:
         self.tickets: dict[str, TruthOfTicket] = {}
         self.counted: deque[float] = deque()  # calls that the API counted in the last day
         self.made_tickets = 0
+        self.kid = 0  # of the key that it signs id tokens with
         self._logins = 0
         self._given = 0
         self._order: deque[str] = deque()
@@ -183,7 +184,7 @@ class ScriptedCloud:
 
     def _id_token(self, now: float) -> str:
         issued = int(self.epoch + now)
-        return f"id.{issued}.{issued + int(self.household.id_token_seconds)}"
+        return f"id.{issued}.{issued + int(self.household.id_token_seconds)}" + (f".{self.kid}" if self.kid else "")
 
     def _oauth_error(self, error: str, code: str, now: float) -> HttpAnswer:
         text = f"AADB2C{code}: The drill says no.\r\nCorrelation ID: 0\r\n"

@@ -61,6 +61,7 @@ VALUES: dict[str, dict[str, Check]] = {
     "disk": {"form": _one_of("full", "eio", "readonly")},
     "burst": {"callers": COUNT},
     "device_offline": {"door": COUNT},
+    "person_must_act": {"status": ("469 or 470", lambda value: value in (469, 470))},
     "hang_up": {"after": SECONDS},
 }
 NEEDED = {"slow": "seconds", "junk": "form", "clock_step": "by", "drift": "ppm"}

@@ -69,6 +69,9 @@ KINDS: dict[str, Kind] = {
     ),
     "keys_unreachable": Kind("the signing keys cannot be read", token=True, recovery_seconds=UPSTREAM_SECONDS),
     "bad_signature": Kind("id tokens that nobody signed", token=True, recovery_seconds=UPSTREAM_SECONDS),
+    "key_roll": Kind(
+        "id tokens are signed with a key that nobody has read", token=True, recovery_seconds=UPSTREAM_SECONDS
+    ),
     "temporary": Kind("AADB2C90035: temporarily unavailable", token=True, recovery_seconds=UPSTREAM_SECONDS),
     "revoked": Kind("the provider revokes the login"),
     "rolled_back": Kind("the provider restores a backup: it knows the newest token no more, but the one before"),

@@ -14,7 +14,7 @@ from broker.core.callin import read_ticket
 from broker.core.secret import Secret
 from broker.core.tokens import IdClaims, PendingLogin
 from broker.drill.cloud import PLANT_ID, Grant, ScriptedCloud
-from broker.drill.script import DAY
+from broker.drill.script import DAY, MINUTE
 from broker.drill.steps import Died
 from broker.drill.virtual import pass_seconds
 from broker.errors import BrokerError, InvalidResponse, UpstreamUnavailable
@@ -42,6 +42,7 @@ CERTIFICATE_SECONDS = 45 * DAY  # a wall clock that is wrong by more sees certif
 HTML = HttpAnswer(200, {"content-type": "text/html"}, b"<!DOCTYPE html><title>Welcome</title><p>Accept our terms")
 REDIRECT = HttpAnswer(302, {"location": "https://elsewhere.test/"}, b"")
 TRUNCATED_BYTES = 40
+PERSON_MUST_ACT = {469: "Official application password expired", 470: "Official application terms not accepted"}
 
 
 class Ways:
@@ -65,6 +66,8 @@ class Ways:
         self._pause = pause
         self._api_timeout_seconds = api_timeout_seconds
         self._begun = 0
+        self._kid: int | None = None  # of the signing keys that this process has read
+        self._keys_tried = -DAY
 
     # what may go wrong on any way
 
@@ -179,11 +182,21 @@ class Ways:
         self.prepare()
         if self.sky.now("bad_signature"):
             raise InvalidResponse("id token: its signature fits none of the keys", service="identity provider")
-        kind, issued_at, expires_at = id_token.reveal().split(".")
+        kind, issued_at, expires_at, *kid = id_token.reveal().split(".")
+        self._know_key(int(kid[0]) if kid else 0)
         now = int(issued_at) if server_seconds is None else server_seconds
         if kind != "id" or now > int(expires_at) + 300 or now < int(issued_at) - 300:
             raise InvalidResponse("id token: not valid now", service="identity provider")
         return IdClaims("https://cloud.test", "mario", int(issued_at), int(expires_at), "Mario")
+
+    def _know_key(self, kid: int) -> None:
+        """As the real verifier: keys are read for a kid that is not among them, at most once a minute."""
+        if kid == self._kid:
+            return
+        if self._clock.elapsed - self._keys_tried >= MINUTE:
+            self._keys_tried, self._kid = self._clock.elapsed, self.cloud.kid
+        if kid != self._kid:
+            raise InvalidResponse("id token: its signature fits none of the keys", service="identity provider")
 
     # the API
 
@@ -228,8 +241,10 @@ class Ways:
             return cloud.api_error(401, "Unauthorized", now)
         if sky.now("forbidden"):
             return cloud.api_error(403, "Forbidden", now)
-        if sky.now("person_must_act"):
-            return cloud.api_error(469, "Official application password expired", now)
+        person = sky.now("person_must_act")
+        if person is not None:
+            status = int(person.values.get("status", 469))
+            return cloud.api_error(status, PERSON_MUST_ACT[status], now)
         if sky.now("gateway_offline") or self._is_offline(device_id):
             return cloud.api_error(404, "Resource not found", now)
         return None

@@ -69,6 +69,9 @@ class Weather:
     def _begin_revoked(self, _: Happening) -> None:
         self._machine.cloud.revoke()
 
+    def _begin_key_roll(self, _: Happening) -> None:
+        self._machine.cloud.kid += 1
+
     def _end_quota_gone(self, _: Happening) -> None:
         self._machine.cloud.counted.clear()  # as it told: the quota is whole again
 

@@ -294,4 +294,3 @@ class Book:
             }
         )
         return b"".join((head[:-1], b',"ledger":', self._ledger_text.of(self.ledger).encode(), b"}"))
-

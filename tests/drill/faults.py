@@ -127,9 +127,7 @@ FAULTS = (
 """,
         ),
     ),
-    fault(
-        "the quota not persisted", "services/book.py", (".of(self.ledger)", ".of(Ledger(self._now()))")
-    ),
+    fault("the quota not persisted", "services/book.py", (".of(self.ledger)", ".of(Ledger(self._now()))")),
     fault(
         "calls not counted",
         "services/calls.py",

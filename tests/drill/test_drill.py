@@ -171,6 +171,31 @@ def test_who_hangs_up_does_not_take_the_call_with_him() -> None:
     assert len([at for at in calls if DAY <= at < DAY + 60]) == 1
 
 
+def test_a_key_that_nobody_has_read_is_read_and_costs_nothing() -> None:
+    seen, usual = play(a_day_with(Happening(DAY, "key_roll"))), play(a_day_with())
+    assert judge(seen).violations == ()
+    assert (seen.watch.refreshes, seen.watch.calls) == (usual.watch.refreshes, usual.watch.calls)
+
+
+def test_keys_are_read_at_most_once_a_minute_and_who_waits_for_that_loses_nothing() -> None:
+    """They were read at the login, and change before that minute is over."""
+    household = Household(id_token_seconds=100.0, answer_seconds=0.05)
+    seen = play(Script(1, HOUR / 6, household, (Happening(10.0, "key_roll"),)), keep_log=True)
+    assert judge(seen).violations == ()
+    lines = "\n".join(seen.watch.decisions or ())
+    failed, again = lines.index("id_token.refresh_failed"), lines.index("id_token.refreshed")
+    assert failed < again
+    assert len(seen.sign_ins) == 1
+
+
+@pytest.mark.parametrize("status", [469, 470])
+def test_a_person_who_must_act_in_the_vendors_app_is_waited_for(status: int) -> None:
+    app = Happening(DAY, "person_must_act", 3 * HOUR, {"status": status})
+    seen = play(a_day_with(app), keep_log=True)
+    assert judge(seen).violations == ()
+    assert any("UserActionRequired" in line for line in seen.watch.decisions or ())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["timeout", "408", "486", "500", "503"])
 def test_every_kind_of_outage_is_lived_through(form: str) -> None:
