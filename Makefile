@@ -10,7 +10,7 @@ PROVIDERS := tests/providers
 # hundreds of processes are started here: where nothing compiled may be kept, each compiles all of broker/ anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: sandbox providers test slow system lint unit all-tests soak system-257 bench bench-table peers drill-figure clean
+.PHONY: sandbox providers test slow system lint unit all-tests soak system-257 bench bench-table peers drill-figure drill-months clean
 
 sandbox: $(VENV)/.installed
 	@$(BIN)/eliot-broker sandbox --once --scenario $(SCENARIO)
@@ -63,7 +63,12 @@ drill-figure: $(VENV)/.installed
 	@$(BIN)/python -m broker.drill.figure --years $(YEARS) --into README.md
 	@$(BIN)/python -m broker.drill.figure --years 10 --ticket-seconds 300 --life-years 1 --seeds 1 --into README.md
 
-soak: $(VENV)/.developing providers
+# A thousand hostile months; can be broken off and gone on with. `soak` plays them beside its tests
+MONTHS ?= 6000 7000
+drill-months: $(VENV)/.installed
+	@$(BIN)/python -m broker.drill.months $(MONTHS)
+
+soak: $(VENV)/.developing providers drill-months
 	@$(BIN)/pytest -q -m soak
 
 # The system tests under Debian 13's systemd and Python; as root, with mmdebstrap (15 s and 210 MB for its files, once)

@@ -8,24 +8,23 @@ the broker rightly believes no date from long after it was written. The one inva
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from broker.drill.climate import ORDINARY, ordinary
+from broker.drill.kept import NOT_ALL, play_kept
 from broker.drill.oracle import judge
 from broker.drill.world import play
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from broker.drill.kept import Figures
+
 Life = tuple[int, int, float, float]  # seed, its number, years, seconds that a ticket lives
-Figures = dict[str, Any]
 DECADE_YEARS = 10.0
 BEGIN = "<!-- drill figure, tickets of {} s: made by make drill-figure -->"
 END = "<!-- end of the drill figure -->"
@@ -57,7 +56,6 @@ def live(life: Life) -> Figures:
     begin, script = time.process_time(), ordinary(seed * 1000 + number, years)
     verdict = judge(play(replace(script, household=replace(script.household, ticket_seconds=ticket_seconds))))
     return {
-        "life": list(life),
         "seconds": verdict.seconds,
         "covered": verdict.covered_seconds,
         "avoidable_seconds": verdict.avoidable_seconds,
@@ -73,12 +71,12 @@ def live(life: Life) -> Figures:
 
 def row(seed: int, found: Iterable[Figures]) -> tuple[str, ...]:
     """One line of the table: all lives of a seed."""
-    mine = [figures for figures in found if figures["life"][0] == seed]
+    mine = [figures for figures in found if figures["play"][0] == seed]
 
     def sum_of(name: str) -> float:
         return float(sum(figures[name] for figures in mine))
 
-    years = sum(figures["life"][2] for figures in mine)
+    years = sum(figures["play"][2] for figures in mine)
     return (
         str(seed),
         f"{years:g}",
@@ -96,37 +94,10 @@ def table(found: list[Figures], ticket_seconds: float) -> str:
     """All of it, with what was described, as Markdown."""
     weather = ", ".join(f"{kind} {rate:g}" for kind, rate in ORDINARY.items()).replace("_", " ")
     household = f"One door kept warm, tickets of {ticket_seconds:g} s, id tokens of an hour, a person within 6 h."
-    rows = [row(seed, found) for seed in sorted({figures["life"][0] for figures in found})]
+    rows = [row(seed, found) for seed in sorted({figures["play"][0] for figures in found})]
     lines = [HEADINGS, tuple("---" for _ in HEADINGS), *rows]
     text = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
     return f"{household} Weather, times a year: {weather}.\n\n{text}\n"
-
-
-def source() -> str:
-    """A digest of the program: figures of another one are not used."""
-    package = Path(__file__).parents[1]
-    texts = b"".join(path.read_bytes() for path in sorted(package.rglob("*.py")))
-    return hashlib.sha256(texts).hexdigest()[:16]
-
-
-def play_all(wanted: list[Life], kept: Path, jobs: int, most: int | None = None) -> list[Figures]:
-    """The figures of all, those that are kept already not played again."""
-    program = source()
-    lines = [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept.exists() else []
-    found = {tuple(it["life"]): it for it in lines if it["program"] == program}
-    left = [life for life in wanted if life not in found][:most]
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(jobs) as pool, kept.open("a", encoding="utf-8") as file:
-        for done in as_completed([pool.submit(live, life) for life in left]):
-            figures = {**done.result(), "program": program}
-            file.write(json.dumps(figures) + "\n")
-            file.flush()
-            found[tuple(figures["life"])] = figures
-            have = sum(life in found for life in wanted)
-            sys.stderr.write(
-                f"{have} of {len(wanted)} lives: seed {figures['life'][0]}, {figures['cpu']:.0f} s of CPU\n"
-            )
-    return [found[life] for life in wanted if life in found]
 
 
 def main(arguments: list[str]) -> int:
@@ -137,16 +108,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--jobs", type=int, default=2, help="processes that play at the same time")
     parser.add_argument("--life-years", type=float, default=DECADE_YEARS, help="the longest that is played in one go")
-    parser.add_argument(
-        "--most", type=int, help="play so many that are not kept yet, and leave the rest for another time"
-    )
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin none after so long")
     parser.add_argument("--kept", type=Path, default=Path("build/drill-figure.jsonl"), help="figures of each decade")
     parser.add_argument("--into", type=Path, help="a file whose part between the markers is replaced")
     args = parser.parse_args(arguments)
     wanted = [life for seed in args.seeds for life in lives(seed, args.years, args.ticket_seconds, args.life_years)]
-    found = play_all(wanted, args.kept, args.jobs, args.most)
+    found = play_kept(wanted, live, args.kept, jobs=args.jobs, seconds=args.seconds, tell=sys.stderr.write)
     if len(found) < len(wanted):
-        return 3
+        return NOT_ALL
     text = table(found, args.ticket_seconds)
     if args.into is None:
         sys.stdout.write(text)
