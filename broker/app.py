@@ -182,6 +182,8 @@ class App:
         self._manager.ready(self._status_line())
         self._tell_started(path)
         telling = self._group.create_task(self._events.hooks.run())
+        await asyncio.to_thread(assembly.load_the_rest)
+        self._collector.settle()  # the rest stays, too
         ticking = self._group.create_task(self._ticker.run())
         await self._stop.wait()
         await self._shut_down(ticking, telling)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from broker.api.loopback import bind_loopback
 from broker.core.redirect import short_path
 from broker.errors import BrokerError
 
@@ -72,8 +73,6 @@ class RedirectWindow:
 
 def check_free(listen: str) -> None:
     """See at the start that the port for logins can be had later. Raises: BrokerError."""
-    from broker.api.redirect_page import bind_loopback
-
     host, _, port = listen.rpartition(":")
     try:
         for bound in bind_loopback(host.strip("[]"), int(port)):

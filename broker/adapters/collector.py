@@ -23,11 +23,11 @@ class Collector:
         self._before = gc.get_threshold()
 
     def settle(self) -> None:
-        """What is here stays: collect once, then leave it alone."""
+        """What is here stays, and is not gone through now: little of it is garbage, and a start would wait for it."""
         if self._collected not in gc.callbacks:
             gc.callbacks.append(self._collected)
         gc.set_threshold(*THRESHOLDS)
-        gc.collect()
+        gc.freeze()
         gc.collect()  # Python puts the next full one off until a quarter of what this one left has come: of nothing
 
     def give_back(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from broker.adapters.transport import HttpRequest
-from broker.adapters.transport_proxy import is_loopback
+from broker.config.addresses import is_loopback
 from broker.errors import InvalidResponse, UpstreamError, UpstreamRejected
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
+from broker.config.addresses import is_loopback
 from broker.errors import UpstreamRejected
 
 if TYPE_CHECKING:
@@ -57,14 +58,6 @@ class ProxySettings:
                 hint="check HTTPS_PROXY (or ALL_PROXY) in the environment of the service",
             )
         return Proxy(proxy.with_user(None), _credentials(proxy))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _credentials(proxy: URL) -> dict[str, str]:

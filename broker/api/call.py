@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from broker.api import web
-from broker.api.problems import RequestRefused
-from broker.api.representation import encode, success_headers
+from broker.api.problems import RequestRefused, render
+from broker.api.representation import SERVER_NAME, encode, success_headers
 from broker.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from broker.api.connection import Connection
     from broker.api.limits import Limits
     from broker.core.access import Action, Peer
+    from broker.errors import BrokerError
 
 JSON_TYPE = "application/json"
 
@@ -96,3 +97,13 @@ def answer(
 def json_answer(document: Mapping[str, Any], *, status: int = 200) -> web.Response:
     """A document that carries no secret."""
     return answer(encode(document), status=status)
+
+
+def problem_response(error: BrokerError, *, close: bool = False) -> web.Response:
+    """The problem of a failure as a response."""
+    status, headers, body = render(error)
+    headers["Server"] = SERVER_NAME
+    response = web.Response(status=status, headers=headers, body=body)
+    if close:
+        response.force_close()
+    return response

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from broker.api.connection import Connection
+    from broker.api.general import HttpConnection
     from broker.api.hot import HotPath
     from broker.api.seat import Seat
-    from broker.api.server import HttpConnection, HttpServer
+    from broker.api.server import HttpServer
     from broker.api.turnstile import Turnstile
 
 

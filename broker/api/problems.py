@@ -71,6 +71,14 @@ class RequestRefused(RequestError):
         self.headers = dict(headers or {})
 
 
+BUG = RequestRefused(
+    "the broker made a mistake of its own; it is in its log",
+    status=500,
+    code=Code.INTERNAL_ERROR,
+    remedy=Remedy.NONE,
+)
+
+
 def status_of(error: BrokerError) -> int:
     """The HTTP status of a failure: by code where the request is at fault, else by remedy."""
     if isinstance(error, RequestRefused):

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import errno
 import hashlib
-import socket
 from html import escape
 from typing import TYPE_CHECKING
 
 from broker.api import web
+from broker.api.general import QuietConnection
+from broker.api.loopback import bind_loopback
 from broker.api.problems import status_of
 from broker.api.representation import SERVER_NAME
-from broker.api.server import QuietConnection
 from broker.api.shelter import Shelter
 from broker.core.secret import Secret
 from broker.errors import BrokerError, ConfigError, Remedy
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 MAX_TARGET_BYTES = 16384
 MAX_CONNECTIONS = 32
-TRIES = 8  # at port 0: a port that is free at one address may be taken at the other
 IDLE_SECONDS = 10.0
 LAST_PAGE_SECONDS = 5.0
 STYLE = (
@@ -229,43 +227,6 @@ class PageConnection(QuietConnection):
         response = page(status, "Refused", text)
         response.force_close()
         return response
-
-
-def bind_loopback(host: str, port: int) -> list[socket.socket]:
-    """Sockets bound to `host` and, where that is loopback, to its other family at the same port. Raises: OSError.
-
-    A browser that is sent to `localhost` may try ::1 first: whoever listened there would be handed the code.
-    """
-    both = {"127.0.0.1": "::1", "::1": "127.0.0.1", "localhost": "::1"}
-    first_host = "127.0.0.1" if host == "localhost" else host
-    for last in range(TRIES, 0, -1):
-        first = _bind(first_host, port)
-        if host not in both:
-            return [first]
-        try:
-            return [first, _bind(both[host], first.getsockname()[1])]
-        except OSError as error:
-            if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:  # this machine has one family only
-                return [first]
-            first.close()
-            if port or last == 1:
-                raise
-    raise AssertionError
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((host, port))
-        bound.setblocking(False)
-    except OSError:
-        bound.close()
-        raise
-    return bound
 
 
 class _Closed(asyncio.Protocol):

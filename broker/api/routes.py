@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 from broker.api.audit import Refusal
-from broker.api.call import Call, check_length, read_body
+from broker.api.call import Call, check_length, problem_response, read_body
 from broker.api.connection import too_many_requests
 from broker.api.parameters import check_origin
-from broker.api.problems import RequestRefused
-from broker.api.server import BUG, HttpConnection, problem_response
+from broker.api.problems import BUG, RequestRefused
 from broker.core.access import Action
 from broker.errors import BrokerError, Code, NotAllowed, ShuttingDown, UnknownTicket
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from broker.api.audit import Audit
     from broker.api.backend import Backend
     from broker.api.connection import Connection, Connections
+    from broker.api.general import HttpConnection
     from broker.api.system import SystemRoutes
     from broker.api.tickets import TicketRoutes
     from broker.api.turnstile import Turnstile

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from broker.adapters.transport import BlockingHttp, HttpRequest, Network, tls_context
+from broker.adapters.transport import BlockingHttp, HttpRequest, Network, TlsContext
 from broker.adapters.transport_proxy import ProxySettings
 from broker.core.words import counted
 from broker.doctor.finding import Finding, doubtful, failed, fine, wrong
@@ -100,7 +100,7 @@ def _dns(host: Host) -> Finding:
 
 def _tls(host: Host, clock: Clock) -> Finding:
     try:
-        context = tls_context(host.ca_file)
+        context = TlsContext(host.ca_file).complete() if host.ca_file else ssl.create_default_context()
         with (
             socket.create_connection((host.name, host.port), timeout=SECONDS) as raw,
             context.wrap_socket(raw, server_hostname=host.name) as connection,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.adapters.transport import BlockingHttp, HttpRequest, Network, Transport, tls_context
+from broker.adapters.transport import BlockingHttp, HttpRequest, Network, TlsContext, Transport
 from broker.adapters.transport_proxy import ProxySettings
 from broker.errors import ConfigError, InvalidResponse, UpstreamError, UpstreamRejected, UpstreamUnavailable
 from broker.sandbox.certificates import CertificateAuthority
@@ -226,7 +226,7 @@ def test_a_ca_file_that_cannot_be_used_is_a_configuration_error(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=why):
-        tls_context(path)
+        TlsContext(path)
 
 
 async def test_a_proxy_is_asked_with_its_credentials_and_keeps_them_out_of_the_error() -> None:
