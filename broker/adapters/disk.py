@@ -34,7 +34,11 @@ class RealDisk:
     """ports.Disk over the operating system."""
 
     def read(self, path: Path) -> bytes:
-        with path.open("rb") as file:
+        """Raises OSError for what is no ordinary file: nobody's pipe or device holds us up, or fills our memory."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError("it is no ordinary file")
             return file.read()
 
     def create(self, path: Path, content: bytes) -> None:
@@ -53,7 +57,7 @@ class RealDisk:
             os.close(descriptor)
 
     def sync(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe there holds nobody up
         try:
             os.fsync(descriptor)
         finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from broker.cli import exit_codes
 from broker.cli.failures import Failure
+from broker.cli.whole_file import replace
 from broker.client.problems import ClientError
 from broker.core.words import duration
 
@@ -116,8 +117,10 @@ def _status(args: argparse.Namespace, terminal: Terminal, config: Config) -> Map
 
 
 def _write(path: Path, picture: str) -> None:
+    if (path.exists() and not path.is_file()) or path.is_symlink():  # /dev/stdout; or a trap
+        raise Failure(f"--svg {path}: it is there and is no ordinary file", exit_codes.USAGE)
     try:
-        path.write_text(picture, "utf-8")
+        replace(path, picture, 0o644)
     except OSError as error:
         raise Failure(f"--svg {path}: cannot be written: {error.strerror}", exit_codes.USAGE) from None
 

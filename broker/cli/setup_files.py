@@ -14,6 +14,7 @@ from pathlib import Path
 
 from broker.cli import exit_codes
 from broker.cli.failures import Failure
+from broker.cli.whole_file import replace
 from broker.config.places import SYSTEM_FILE
 
 TYPE_CHECKING = False
@@ -105,13 +106,13 @@ def write(path: Path, text: str, mode: int) -> None:
             old = path.with_name(f"{path.name}.old")
             old.unlink(missing_ok=True)
             os.link(path, old)  # so that at no moment there is none
-        _put(path, text, mode)
+        replace(path, text, mode)
 
 
 def append(path: Path, text: str) -> None:
     """Add a table to broker.toml, replacing the file whole. Raises: Failure."""
     with _writing(path):
-        _put(path, path.read_text("utf-8") + text, path.stat().st_mode & 0o777)
+        replace(path, path.read_text("utf-8") + text, path.stat().st_mode & 0o777)
 
 
 @contextmanager
@@ -121,17 +122,3 @@ def _writing(path: Path) -> Iterator[None]:
     except OSError as error:
         why = (error.strerror or "unknown reason").lower()
         raise Failure(f"{path} cannot be written: {why}", exit_codes.USAGE, hint="as root, or with --config") from None
-
-
-def _put(path: Path, text: str, mode: int) -> None:
-    draft = path.with_name(f".{path.name}.tmp")
-    draft.unlink(missing_ok=True)
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:  # also where somebody presses ctrl-C
-        draft.unlink(missing_ok=True)

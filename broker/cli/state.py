@@ -114,7 +114,7 @@ def _import(args: argparse.Namespace, terminal: Terminal, config: Config) -> Non
 
     if len(args.names) != 1:
         raise UsageError("import needs a FILE", "eliot-broker state --help")
-    source, store = Path(args.names[0]), _store(config, terminal)
+    source, store = Path(args.names[0]).resolve(), _store(config, terminal)  # a link's file is what has to go
     name = import_login(store, RealDisk(), source, _passphrase(terminal, again=False), replace=args.replace)
     account = name.removeprefix(ACCOUNT_PREFIX)
     terminal.note(f"moved the login of {account} from {source} into the state")

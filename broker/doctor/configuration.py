@@ -6,6 +6,7 @@ checked. The one invariant: a placeholder is told, and never leaves this module'
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import tomllib
@@ -70,12 +71,12 @@ def _environment(path: Path, environ: Mapping[str, str], directory: Path) -> tup
             environment[name] = PLACEHOLDER
             stand_ins.add(f"env:{name}")
         elif source == "credential":
-            content = _content(real / name)
-            if content is None:
-                stand_ins.add(f"credential:{name}")
             held = directory / name
-            held.touch(mode=0o600)
-            held.write_bytes(PLACEHOLDER.encode() if content is None else content)
+            if os.access(real / name, os.R_OK):
+                held.symlink_to(real / name)  # a copy would be a secret on a disk
+            else:
+                stand_ins.add(f"credential:{name}")
+                held.write_bytes(PLACEHOLDER.encode())
     environment["CREDENTIALS_DIRECTORY"] = str(directory)
     return environment, frozenset(stand_ins)
 
@@ -97,13 +98,6 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, dict):
         for each in value.values():
             yield from _strings(each)
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
 
 
 def _told(stand_ins: frozenset[str]) -> list[Finding]:

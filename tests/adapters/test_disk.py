@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import stat
 from pathlib import Path
@@ -116,3 +117,14 @@ def test_dev_full_is_a_full_disk() -> None:
     with pytest.raises(OSError, match="No space") as caught:
         RealDisk().overwrite(Path("/dev/full"), 0, b"x")
     assert in_words(caught.value) == "no space left on device (ENOSPC)"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a"
+    if kind == "pipe":  # opening one waits for whoever writes
+        os.mkfifo(path)
+    else:  # which never ends
+        path.symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="no ordinary file"):
+        RealDisk().read(path)

@@ -91,6 +91,27 @@ def test_a_login_is_moved_out_and_in_again(command: Command, place: Place) -> No
     assert not bundle.exists()
 
 
+@pytest.mark.slow
+def test_a_bundle_behind_a_link_is_moved_too_and_not_copied(command: Command, place: Place) -> None:
+    bundle, link = place.root / "home.bundle", place.root / "link"
+    command.on_terminal(tty=False).stdin.write("correct horse\n")
+    command.terminal.stdin.seek(0)
+    assert command("state", "export", "home", str(bundle)) == 0
+    link.symlink_to(bundle)
+    command.terminal.stdin.seek(0)
+    assert command("state", "import", str(link)) == 0
+    assert place.of_file().load("account-home") == CONTENT
+    assert not bundle.exists()
+
+
+def test_a_pipe_in_place_of_the_bundle_is_refused_and_the_login_stays(command: Command, place: Place) -> None:
+    os.mkfifo(place.root / "home.bundle")
+    command.on_terminal(tty=False).stdin.write("correct horse\n")
+    command.terminal.stdin.seek(0)
+    assert command("state", "export", "home", str(place.root / "home.bundle")) != 0
+    assert place.of_file().load("account-home") == CONTENT
+
+
 def test_no_passphrase_moves_nothing(command: Command, place: Place) -> None:
     assert command("state", "export", "home", str(place.root / "home.bundle")) == 2
     assert place.of_file().load("account-home") == CONTENT

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from broker.doctor.configuration import _environment
 from broker.sandbox import CloudThread
 from tests.e2e.daemon import Daemon, account, ticket
 from tests.operate.command import run
@@ -143,3 +144,16 @@ def test_secrets_that_only_the_service_sees_do_not_hide_the_rest(daemon: Daemon,
     told = [finding["text"] for finding in of(findings, "warning")]
     assert told == ["credential:home-secret cannot be seen from here", "env:HOME_KEY is not set here"]
     assert "placeholder" not in json.dumps(findings)
+
+
+def test_a_credential_that_it_can_see_is_looked_at_where_it_is_and_never_copied(tmp_path: Path) -> None:
+    kept, place = tmp_path / "credentials", tmp_path / "place"
+    kept.mkdir()
+    place.mkdir()
+    (kept / "home-secret").write_text("hush")
+    (tmp_path / "broker.toml").write_text('a = "credential:home-secret"\nb = "credential:elsewhere"\n')
+    environ, stand_ins = _environment(tmp_path / "broker.toml", {"CREDENTIALS_DIRECTORY": str(kept)}, place)
+    assert stand_ins == {"credential:elsewhere"}
+    assert environ["CREDENTIALS_DIRECTORY"] == str(place)
+    assert (place / "home-secret").is_symlink()
+    assert (place / "home-secret").read_text() == "hush"
