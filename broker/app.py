@@ -173,7 +173,14 @@ class App:
     async def _serve(self, endpoints: list[Endpoint]) -> None:
         raise_descriptor_limit()
         limits = Limits(stop_seconds=REQUESTS_END_SECONDS)
-        self._listener = Listener(self._desk, endpoints, events=self._events, on_bug=self._events.bug, limits=limits)
+        self._listener = Listener(
+            self._desk,
+            endpoints,
+            events=self._events,
+            on_bug=self._events.bug,
+            limits=limits,
+            on_calm=give_back_memory,
+        )
         self._listener.start()
         self._handle_signals()
         path = Path(endpoints[0].socket.getsockname())

@@ -167,7 +167,7 @@ class Connections:
         self.on_limited: Callable[[Peer, RequestRefused], None] = lambda _peer, _refusal: None
         self.wake = wake
         self.now = monotonic
-        self._names = Names(monotonic)
+        self.names = Names(monotonic)
         self._open: set[Connection] = set()
         self._refusing: set[Seat] = set()
         self._drained: asyncio.Future[None] | None = None
@@ -183,7 +183,7 @@ class Connections:
         now = self.now()
         self.wake()
         try:
-            identity = Identity(sock, self._names)
+            identity = Identity(sock, self.names)
         except OSError:  # gone already
             seat.abort()
             return None
@@ -229,7 +229,7 @@ class Connections:
 
     def abort_all(self) -> None:
         """Close every connection now, whatever it does."""
-        self._names.close()
+        self.names.close()
         for connection in self:
             connection.transport.abort()
         for seat in tuple(self._refusing):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from broker.api.seat import Seat
 
 MOST_CROWDS = 64  # that are put in order; of the rest some are seen at the next look
-AT_ONCE = 16  # connections of a crowd in a look
+AT_ONCE = 16  # connections of a crowd in a look, where no other crowd has anything to say
 REFUSALS_AT_ONCE = 16  # in a second, of a crowd
 REFUSAL_SECONDS = 1 / 32  # between two of those who wait
 
@@ -36,9 +36,9 @@ class Crowd:
         self.refused = 0
         self.put_off: deque[tuple[Seat, Connection, RequestRefused]] = deque()
 
-    def ready(self) -> list[int]:
-        """The descriptors at which something is ready; of many, some."""
-        return [number for number, _ in self.epoll.poll(0, AT_ONCE)]
+    def ready(self, most: int) -> list[int]:
+        """The descriptors at which something is ready; of more than `most`, others each time."""
+        return [number for number, _ in self.epoll.poll(0, most)]
 
 
 class Crowds:

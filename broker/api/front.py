@@ -9,12 +9,12 @@ bytes whole and in order.
 from __future__ import annotations
 
 import asyncio
-import select
 from typing import TYPE_CHECKING, cast
 
 from broker.api.connection import plain_answer
 from broker.api.heads import announces_body, head_length
 from broker.api.problems import RequestRefused
+from broker.api.seat import has_hung_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,9 +190,7 @@ class Front(asyncio.BufferedProtocol):
         """Keep a connection that only said it will send no more, as `nc -N` does, until its answer is out."""
         if self._transport is None or not self.busy:
             return None
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), 0)
-        if poll.poll(0):  # POLLHUP: closed altogether
+        if has_hung_up(self._transport.get_extra_info("socket")):
             return None
         self._connection.half_closed = True
         return True

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from broker.api.limits import Limits
 
 NEVER_SECONDS = 86400.0
+BODY_BUFFER_BYTES = 2048  # of a body that nobody reads yet; aiohttp's own 65536, and as much again, times all who wait
 SILENT = logging.getLogger("broker.api.aiohttp")
 SILENT.addHandler(logging.NullHandler())
 SILENT.propagate = False
@@ -124,6 +125,7 @@ class GeneralServer(web.Server):
             "max_line_size": limits.line_bytes,
             "max_field_size": limits.line_bytes,
             "max_headers": limits.headers,
+            "read_bufsize": BODY_BUFFER_BYTES,
             "lingering_time": 0,  # on a Unix socket the answer is read although we closed
         }
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 0.05  # in which a request already in the socket's buffer is read
 FIRST_REQUEST_SECONDS = 1.0  # for a connection accepted just before the stop
 CUT_SECONDS = 1.0
+CROWD = 64  # connections at once; three quarters of them gone, memory is worth giving back
 BOOT_CLOCK: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 WALL_CLOCK: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_REALTIME)
 
@@ -43,7 +44,7 @@ WALL_CLOCK: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_REALTIM
 class Listener:
     """Serves the API on its endpoints; made and used inside the running loop. `on_bug` hears each defect once.
 
-    `boot` None: CLOCK_BOOTTIME, which leases of tickets are counted by.
+    `boot` None: CLOCK_BOOTTIME, which leases of tickets are counted by. `on_calm` hears that a crowd has gone.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Listener:
         on_bug: Callable[[BaseException], None],
         limits: Limits | None = None,
         boot: Callable[[], float] | None = None,
+        on_calm: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -62,6 +64,8 @@ class Listener:
         self._endpoints = tuple(endpoints)
         self._stopping: asyncio.Future[None] = self._loop.create_future()
         self._shelter = Shelter(on_bug)
+        self._on_calm = on_calm
+        self._most = 0  # connections since a crowd went last
         self.connections = Connections(self._limits, self._loop.time, self._wake)
         self.audit = Audit(events, self._limits, self._wake)
         self.connections.on_limited = self._limited
@@ -149,5 +153,13 @@ class Listener:
         awaited = self.connections.tick()
         self.lobby.tick()
         self.audit.flush(self._loop.time())
+        self._look_for_calm()
         if awaited or self.audit.counting:
             self._wake()
+
+    def _look_for_calm(self) -> None:
+        here = len(self.connections)
+        self._most = max(self._most, here)
+        if self._most >= CROWD and here <= self._most // 4:
+            self._most = here
+            self._on_calm()

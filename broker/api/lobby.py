@@ -4,7 +4,8 @@ The loop watches the epoll as one descriptor, so neither a new connection nor a 
 turn of the loop. Half a head is kept here, and a head that is no HTTP, too long, or one too many is answered here. With
 the first whole head that the fast path does not know, a connection moves out for good, to a transport and `front`.
 The connections of a user are a crowd with an epoll of its own. Which crowd took least time in this second comes
-first, and a look ends after a moment, so that a thousand connections of one user delay no other's. The one invariant:
+first, and a look ends after a moment, so that a thousand connections of one user delay no other's. Who has hung up is
+answered nothing, so nothing is worked out for him. The one invariant:
 what was read here is answered here or handed on, whole and in order.
 """
 
@@ -16,25 +17,27 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from broker.api.connection import plain_answer
-from broker.api.crowd import Crowds
+from broker.api.crowd import AT_ONCE, Crowds
 from broker.api.front import Front
 from broker.api.heads import head_length
 from broker.api.problems import RequestRefused
-from broker.api.seat import Seat
+from broker.api.seat import Seat, has_hung_up
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
     from broker.api.connection import Connection, Connections
+    from broker.api.crowd import Crowd
     from broker.api.hot import HotPath
     from broker.api.server import HttpServer
     from broker.api.shelter import Shelter
     from broker.api.turnstile import Turnstile
 
+SAFE = b"GET "  # changes nothing (RFC 9110 section 9.2.1)
 READ_BYTES = 1100  # more than the longest request that the fast path knows
 LOOK_SECONDS = 0.0002  # of work between two turns of the loop: the general path has its turn, too
-ACCEPT_AT_ONCE = 16  # of a crowd that nobody knows yet
+ACCEPT_SECONDS = 0.00015  # the same for those whom nobody knows yet
 ACCEPT_PAUSE_SECONDS = 1.0  # where descriptors or memory ran out
 
 
@@ -93,15 +96,21 @@ class Lobby:
 
     def enter(self, sock: socket.socket) -> None:
         """Let in a connection that was accepted, or turn it away."""
+        before = self._clock()
         seat = Seat(self, sock)
         self._seats[seat.fd] = seat
         connection = seat.connection = self._connections.admit(sock, seat)
         if self._seats.get(seat.fd) is not seat:  # turned away, and gone already
             return
         try:
-            seat.join(self._entrance if connection is None else self._crowds.of(connection.identity.uid))
+            crowd = self._entrance if connection is None else self._crowds.of(connection.identity.uid)
+            seat.join(crowd)
         except OSError:  # no descriptor for another crowd, no memory
             seat.abort()
+            return
+        if connection is not None:
+            self._read(seat)  # who comes asks at once, as a rule
+        crowd.spent_seconds += self._clock() - before
 
     def leave(self, seat: Seat) -> None:
         """Close, unless it has moved."""
@@ -134,8 +143,10 @@ class Lobby:
     async def _move(self, connection: Connection, front: Front, sock: socket.socket) -> None:
         await self._turnstile.enter(connection.identity.uid)  # a transport and a parser cost as much as a request
         try:
+            if front.unread.startswith(SAFE) and has_hung_up(sock):
+                raise ConnectionResetError  # nobody is there to be answered
             await self._loop.connect_accepted_socket(lambda: front, sock)
-        except OSError:  # no memory, no room in the loop's epoll
+        except OSError:  # that; no memory, no room in the loop's epoll
             sock.close()
             self._connections.remove(connection)
 
@@ -147,31 +158,47 @@ class Lobby:
                 self._connections.wake()  # for the tick that ends it
 
     def _look(self) -> None:
-        """Something is ready: the entrance first, for nobody knows yet who waits there."""
+        """Something is ready: who cost least comes first, then who has just come, for nobody knows yet who that is.
+
+        Where there are several, each is heard once.
+        """
         crowds = self._crowds.ready()
+        most = AT_ONCE if len(crowds) == 1 else 1
         if self._entrance in crowds:
             crowds.remove(self._entrance)
-            self._look_at_the_entrance()
-        before = self._clock()
-        until = before + LOOK_SECONDS
-        for crowd in crowds:
-            for number in crowd.ready():
-                seat = self._seats.get(number)
-                if seat is not None:  # not closed a moment ago
-                    self._read(seat)
-                now = self._clock()
-                crowd.spent_seconds += now - before
-                before = now
-                if now > until:
-                    return
+            crowds.insert(1, self._entrance)
+        now = self._clock()
+        until = now + LOOK_SECONDS
+        for place, crowd in enumerate(crowds):
+            if crowd is self._entrance:
+                now = self._look_at_the_entrance(now + ACCEPT_SECONDS)
+            else:
+                now = self._look_at(crowd, most, now, until)
+            if now > until and place:  # the first may take it all, and who has just come is let in all the same
+                return
 
-    def _look_at_the_entrance(self) -> None:
-        for number in self._entrance.ready():
+    def _look_at(self, crowd: Crowd, most: int, before: float, until: float) -> float:
+        """Read what these have said, until `until`; the time now."""
+        for number in crowd.ready(most):
+            seat = self._seats.get(number)
+            if seat is not None:  # not closed a moment ago
+                self._read(seat)
+            now = self._clock()
+            crowd.spent_seconds += now - before
+            before = now
+            if now > until:
+                break
+        return before
+
+    def _look_at_the_entrance(self, until: float) -> float:
+        """Let in who waits there, until `until`; the time now."""
+        for number in self._entrance.ready(AT_ONCE):
             listening = self._listening.get(number)
             if listening is not None:
-                self._accept(listening)
+                self._accept(listening, until)
             elif (seat := self._seats.get(number)) is not None:
                 self.leave(seat)  # who was turned away has said something, or is gone: it is not looked at
+        return self._clock()
 
     def _read(self, seat: Seat) -> None:
         try:
@@ -206,6 +233,9 @@ class Lobby:
         seat.unread = unread[length:]
         if not self._hot.answer(connection, unread[:length]):
             seat.unread = unread
+            if unread.startswith(SAFE) and has_hung_up(seat.sock):
+                self.leave(seat)  # nobody is there to be answered
+                return
             self.move(seat, connection)
         elif seat.connection is connection:  # and was not closed
             self._go_on_with(seat, connection)
@@ -228,8 +258,8 @@ class Lobby:
         connection.limited(refusal)
         self._crowds.refuse(seat, connection, refusal)
 
-    def _accept(self, listening: socket.socket) -> None:
-        for _ in range(ACCEPT_AT_ONCE):
+    def _accept(self, listening: socket.socket, until: float) -> None:
+        while True:
             try:
                 sock, _ = listening.accept()
             except (BlockingIOError, ConnectionAbortedError):
@@ -238,6 +268,8 @@ class Lobby:
                 self._pause(listening, error)
                 return
             self.enter(sock)
+            if self._clock() > until:
+                return
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
         """Accept nobody for a moment, as asyncio does: whoever waits would wake us again and again."""

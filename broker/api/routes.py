@@ -157,7 +157,8 @@ class Dispatcher:
         return response
 
     async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
-        await self._turnstile.enter(connection.identity.uid)
+        if connection.requests > 1:  # the first has come through with its connection
+            await self._turnstile.enter(connection.identity.uid)
         try:
             self._check(request, connection)
             route, name = self._router.find(request.method, request.rel_url.raw_path)
@@ -165,7 +166,10 @@ class Dispatcher:
             self._refused(connection.bare_peer, request, error)
             raise
         policy = self._backend.access()
-        peer = connection.identity.known(policy) or await connection.identity.resolve(policy)
+        peer = connection.identity.known(policy)
+        if peer is None:
+            peer = await connection.identity.resolve(policy)
+            await self._turnstile.enter(peer.uid)  # all who waited for the same name are awake now
         try:
             self._check_leave(policy, route.action, name, peer)
             body = await read_body(request, self._connections.limits) if request.body_exists else b""

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 _waste = bytearray(65536)
 
 
+def has_hung_up(sock: socket.socket) -> bool:
+    """Whether the client has closed altogether; one that will only send no more waits for its answer."""
+    poll = select.poll()
+    poll.register(sock.fileno(), 0)
+    return bool(poll.poll(0))  # POLLHUP
+
+
 class Seat:
     """One place; `connection` None: it was turned away, and only waits to be closed."""
 

@@ -1,4 +1,4 @@
-"""Taking turns: so much work of the general path in one turn of the loop; the rest waits, in a queue of each user.
+"""Taking turns: one step of the general path in so many turns of the loop; the rest waits, in a queue of each user.
 
 Knows no request. The one invariant: of whoever waits, the users take turns, and each user's steps come in their order.
 """
@@ -13,23 +13,21 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-STEPS_PER_TURN = 1  # a quarter of a millisecond: between two of them the fast path has its turn
+TURNS_OF_A_STEP = 5  # in which it goes on (transport, parser, answer): between any two the fast path has its turn
 
 
 class Turnstile:
-    """Lets `places` steps through in each turn of the loop."""
+    """Lets one step through in `turns` turns of the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, places: int = STEPS_PER_TURN) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, turns: int = TURNS_OF_A_STEP) -> None:
         self._loop = loop
-        self._places = places
-        self._left = places
-        self._turning = False
+        self._turns = turns
+        self._left = 0  # turns that belong to the last step
         self._waiting: dict[int, deque[Callable[[], object]]] = {}  # by uid, who is next first
 
     async def enter(self, uid: int) -> None:
         """Go through, at once or when it is one's turn."""
-        if self._left > 0 and not self._waiting:
-            self._left -= 1
+        if not self._left:
             self._begin()
             return
         place = self._loop.create_future()
@@ -39,25 +37,28 @@ class Turnstile:
     def later(self, uid: int, step: Callable[[], object]) -> None:
         """Do `step` in one of the next turns."""
         self._waiting.setdefault(uid, deque()).append(step)
-        self._begin()
+        if not self._left:
+            self._begin()
 
     def _begin(self) -> None:
-        if not self._turning:
-            self._turning = True
-            self._loop.call_soon(self._turn)
+        self._left = self._turns
+        self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        self._turning, self._left = False, self._places
-        while self._left > 0 and self._waiting:
-            self._left -= 1
-            uid = next(iter(self._waiting))
-            steps = self._waiting.pop(uid)
-            step = steps.popleft()
-            if steps:
-                self._waiting[uid] = steps  # behind the other users
-            step()
-        if self._waiting:
+        self._left -= 1
+        if self._left:
+            self._loop.call_soon(self._turn)
+        elif self._waiting:
             self._begin()
+            self._next()()
+
+    def _next(self) -> Callable[[], object]:
+        uid = next(iter(self._waiting))
+        steps = self._waiting.pop(uid)
+        step = steps.popleft()
+        if steps:
+            self._waiting[uid] = steps  # behind the other users
+        return step
 
 
 def _let_through(place: asyncio.Future[None]) -> None:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from broker.api.crowd import REFUSAL_SECONDS, REFUSALS_AT_ONCE, Crowds
 from broker.api.limits import Limits
+from broker.api.listener import CROWD, Listener
+from broker.api.names import Names
+from broker.core.access import AccessPolicy
+from tests.api.conftest import Recorder
+from tests.api.fake_backend import STRANGER, FakeBackend
 from tests.api.test_hot import PLAIN, a_side, settle, taught
+from tests.api.test_names import NameService
+from tests.api.test_turnstile import settle_once
 
 if TYPE_CHECKING:
     from tests.api.test_hot import Side
@@ -63,7 +70,7 @@ async def test_half_a_request_keeps_its_seat_and_is_answered_when_it_is_whole() 
 
 
 async def test_a_pipeline_of_known_requests_is_answered_in_order_each_counting_as_one() -> None:
-    side = await taught(a_side(hot=True))
+    side = await taught(a_side(hot=True, limits=Limits(rate_per_second=1.0)))
     (client,) = come(side, b"")
     (connection,) = side.listener.connections
     tokens = connection.share.tokens
@@ -158,3 +165,71 @@ async def test_the_crowd_that_cost_least_comes_first_and_all_are_equal_again_a_s
     for pair in pairs:
         for end in pair:
             end.close()
+
+
+def by_name() -> tuple[Side, NameService]:
+    """A broker that must ask who this user is, of a name service that does not answer yet."""
+    side, service = a_side(hot=True), NameService()
+    side.backend.policy = AccessPolicy(own_uid=STRANGER, tickets={"front-door": ("user:alice",)})
+    service.hung = {os.getuid()}
+    side.listener.connections.names = Names(asyncio.get_running_loop().time, service)
+    return side, service
+
+
+async def test_who_waited_for_the_same_name_is_answered_one_by_one() -> None:
+    side, service = by_name()
+    clients = come(side, *[PLAIN] * 30)
+    connections = list(side.listener.connections)
+    async with asyncio.timeout(5):
+        while sum(connection.in_flight is not None for connection in connections) < 30:
+            await settle()
+        service.released.set()
+        most, left = 0, 30
+        while left:
+            await settle_once()
+            now = sum(connection.in_flight is not None for connection in connections)
+            most, left = max(most, left - now), now
+    assert most <= 2, "all at once hold the loop for as long as all of them take"
+    await leave(side, clients)
+
+
+async def test_a_body_that_nobody_reads_yet_is_not_taken_in() -> None:
+    side, service = by_name()
+    (client,) = come(side, b"POST /v1/reload HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    taken, unchanged = 0, 0
+    while unchanged < 5 and taken < 200_000:
+        unchanged += 1
+        with suppress(BlockingIOError):
+            while True:
+                taken += client.send(b"400\r\n" + b"a" * 1024 + b"\r\n")
+                unchanged = 0
+        await settle()
+    assert taken < 50_000, "aiohttp would take 128 KiB of each who waits"
+    service.released.set()
+    await leave(side, [client])
+
+
+async def test_when_a_crowd_has_gone_it_is_said_once() -> None:
+    calm = list[int]()
+    listener = Listener(
+        FakeBackend(),
+        [],
+        events=Recorder(),
+        on_bug=lambda _: None,
+        on_calm=lambda: calm.append(len(listener.connections)),
+    )
+    listener.start()
+    for here, said in ((CROWD - 1, 0), (CROWD, 1), (CROWD, 2)):
+        ends = [socket.socketpair() for _ in range(here)]
+        for ours, _ in ends:
+            listener.lobby.enter(ours)
+        listener._tick()
+        for _, theirs in ends:
+            theirs.close()
+        while len(listener.connections):
+            await settle()
+        listener._tick()
+        listener._tick()
+        assert len(calm) == said
+    await listener.stop()

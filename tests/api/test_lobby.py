@@ -7,16 +7,18 @@ import errno
 import gc
 import socket
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
 
 from broker.api.front import Front
 from broker.api.limits import Limits
-from broker.api.lobby import Lobby
+from broker.api.lobby import LOOK_SECONDS, Lobby
 from broker.api.turnstile import Turnstile
 from tests.api.conftest import Broker, serving
 from tests.api.test_hot import PLAIN, Talk, a_side, settle, taught
+from tests.api.test_turnstile import settle_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +82,64 @@ async def test_who_hangs_up_at_once_leaves_nothing_behind(folder: Path) -> None:
             while len(broker.listener.connections) > 1:
                 await settle()
         assert len(broker.listener.lobby._seats) == 0
+
+
+async def test_who_has_hung_up_is_made_no_transport_unless_it_asked_for_a_change(folder: Path) -> None:
+    async with serving(folder) as broker:
+        lobby = broker.listener.lobby
+        moved = []
+        for line in (b"GET /healthz", b"POST /v1/reload"):
+            ours, theirs = socket.socketpair()
+            lobby.enter(ours)
+            (connection,) = broker.listener.connections
+            theirs.send(line + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            seat = connection.front
+            theirs.close()
+            while len(broker.listener.connections):
+                await settle_once()
+                if connection.front is not seat and line not in moved:
+                    moved.append(line)
+        assert moved == [b"POST /v1/reload"]
+
+
+async def test_a_crowd_that_talks_without_end_keeps_nobody_from_coming_in(folder: Path) -> None:
+    """Whatever a look takes: here its time is over as soon as it begins."""
+    async with serving(folder) as broker:
+        general, path = broker.listener, folder / "other.sock"
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(path))
+        listening.listen()
+        listening.setblocking(False)
+        lobby = Lobby(
+            asyncio.get_running_loop(),
+            general.connections,
+            general._hot,
+            server=general._server,
+            shelter=general._shelter,
+            turnstile=Turnstile(asyncio.get_running_loop()),
+            clock=count(step=2 * LOOK_SECONDS).__next__,
+        )
+        lobby.open([listening])
+        talkers = []
+        for _ in range(4):  # of whom a look hears one
+            ours, theirs = socket.socketpair()
+            lobby.enter(ours)
+            theirs.send(b"GET /healthz")
+            talkers.append(theirs)
+        comer = socket.socket(socket.AF_UNIX)
+        comer.connect(str(path))
+        async with asyncio.timeout(5):
+            while len(general.connections) <= len(talkers):
+                for each in talkers:
+                    each.send(b"z")
+                await settle_once()
+        for each in (comer, *talkers):
+            each.close()
+        while len(general.connections):
+            await settle()
+        lobby.accept_no_more()
+        lobby.close()
+        listening.close()
 
 
 class Exhausted(socket.socket):

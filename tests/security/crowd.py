@@ -1,7 +1,8 @@
-"""A crowd of hostile clients as a process of its own: `python crowd.py SOCKET COUNT`, until its stdin ends.
+"""A crowd of hostile clients as a process of its own: `python crowd.py SOCKET COUNT [PART …]`, until its stdin ends.
 
-Standard library only, so that any user's Python can run it. Each connection plays one part for ever, and comes back
-as soon as it is thrown out. It prints `ready` when all have tried once, and at the end what it did, as JSON.
+Standard library only, so that any user's Python can run it. Each connection plays one part (of those named, else of
+all) for ever, and comes back as soon as it is thrown out. It prints `ready` when all have tried once, and at the end
+what it did, as JSON.
 """
 
 from __future__ import annotations
@@ -133,12 +134,13 @@ async def play(path: str, part: Callable[[Streams], Awaitable[None]], tried: asy
         await pause(COME_BACK_SECONDS)
 
 
-async def main(path: str, count: int) -> None:
+async def main(path: str, count: int, names: list[str]) -> None:
+    parts = [part for part in PARTS if part.__name__ in names] or PARTS
     signal.alarm(LIFE_SECONDS)  # it must not outlive a test that was killed
     os.nice(19)  # it is the daemon that must be fair, not the kernel's scheduler
     tried = asyncio.Semaphore(0)
     loop = asyncio.get_running_loop()
-    _tasks = [loop.create_task(play(path, PARTS[number % len(PARTS)], tried)) for number in range(count)]
+    _tasks = [loop.create_task(play(path, parts[number % len(parts)], tried)) for number in range(count)]
     for _ in range(count):
         await tried.acquire()
     print("ready", flush=True)
@@ -149,4 +151,4 @@ async def main(path: str, count: int) -> None:
 
 if __name__ == "__main__":
     sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115  # asyncio's complaints about broken pipes
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))
