@@ -38,6 +38,7 @@ SAFE = b"GET "  # changes nothing (RFC 9110 section 9.2.1)
 READ_BYTES = 1100  # more than the longest request that the fast path knows
 LOOK_SECONDS = 0.0002  # of work between two turns of the loop: the general path has its turn, too
 ACCEPT_SECONDS = 0.00015  # the same for those whom nobody knows yet
+MOVE_SECONDS = 0.0005  # what a transport, a parser and an answer of the general path cost, about: it is their crowd's
 ACCEPT_PAUSE_SECONDS = 1.0  # where descriptors or memory ran out
 
 
@@ -127,6 +128,8 @@ class Lobby:
 
     def move(self, seat: Seat, connection: Connection) -> None:
         """Give a connection, with what was read and not answered, to a transport of the loop."""
+        if seat.crowd is not None:
+            seat.crowd.spent_seconds += MOVE_SECONDS
         seat.disregard()
         self._vacate(seat)
         front = Front(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from broker.api.crowd import REFUSAL_SECONDS, REFUSALS_AT_ONCE, Crowds
 from broker.api.limits import Limits
 from broker.api.listener import CROWD, Listener
+from broker.api.lobby import MOVE_SECONDS
 from broker.api.names import Names
 from broker.core.access import AccessPolicy
 from tests.api.conftest import Recorder
@@ -207,6 +208,19 @@ async def test_a_body_that_nobody_reads_yet_is_not_taken_in() -> None:
         await settle()
     assert taken < 50_000, "aiohttp would take 128 KiB of each who waits"
     service.released.set()
+    await leave(side, [client])
+
+
+async def test_what_the_general_path_does_for_somebody_is_taken_from_the_time_of_its_crowd() -> None:
+    side = a_side(hot=True)
+    (client,) = come(side, PLAIN[:7])
+    crowd = side.listener.lobby._crowds.of(os.getuid())
+    spent_seconds = crowd.spent_seconds
+    client.send(PLAIN[7:])
+    async with asyncio.timeout(5):
+        while not told(client):
+            await settle()
+    assert crowd.spent_seconds - spent_seconds >= MOVE_SECONDS
     await leave(side, [client])
 
 

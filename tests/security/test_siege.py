@@ -21,7 +21,8 @@ pytestmark = [
     pytest.mark.skipif(os.getuid() != 0, reason="cannot run here: hostile processes of other users need root"),
 ]
 MOST_BYTES = 16 * 2**20
-LEFT_BYTES = 2**20  # of a second siege: the first leaves what it made room in, 6 MB, and the next needs no more
+LEFT_BYTES = 4 * 2**20  # 1 to 2 MB: code that ran for the first time, and arenas that something else lives in, too
+LEFT_AGAIN_BYTES = 2**20  # so that a second siege leaves nothing
 
 
 def test_a_thousand_hostile_connections_cost_the_others_no_ticket_and_the_broker_little() -> None:
@@ -38,7 +39,8 @@ def test_a_thousand_hostile_connections_cost_the_others_no_ticket_and_the_broker
             told = [json.loads(line) for line in daemon.log().rpartition("\n")[0].splitlines()]
         assert min(len(taken) for taken in report.besieged.values()) > 10, list(report.lines())
         assert report.during.rss - report.before.rss < MOST_BYTES, list(report.lines())
-        assert again.after.own - report.after.own < LEFT_BYTES, list(again.lines())
+        assert report.after.own - report.before.own < LEFT_BYTES, list(report.lines())
+        assert again.after.own - report.after.own < LEFT_AGAIN_BYTES, list(again.lines())
         assert report.after.descriptors <= report.before.descriptors
         assert report.crowd["thrown out"] > 100
         assert not [fact for fact in told if fact["level"] == "error" and fact["event"] != "ticket.unavailable"]

@@ -16,7 +16,7 @@ import pytest
 from broker.api.redirect_page import MAX_CONNECTIONS
 from tests.e2e.daemon import ROOT
 from tests.e2e.waiting import until
-from tests.security.login_port import Answer, LoginPort, state_of
+from tests.security.login_port import Answer, LoginPort, code_of, state_of
 
 pytestmark = pytest.mark.slow
 
@@ -163,6 +163,26 @@ def test_every_answer_of_the_listener_forbids_scripts_frames_referrers_and_copie
 
 
 # the login listener: when it is there
+
+
+def test_a_code_of_another_login_completes_none_and_the_present_one_stays(victim: LoginPort) -> None:
+    """Injected with the right state, which only who began the login has: PKCE binds the code all the same."""
+    home, older = victim.land(victim.begin()), victim.land(victim.begin("office"))
+    office = victim.land(victim.begin("office"))  # which makes the older one void
+    for code, state in (
+        (code_of(office), "x" * 43),
+        (code_of(office), state_of(home) + "&state=" + state_of(office)),
+        (code_of(older), state_of(older)),
+        (code_of(older), state_of(office)),  # takes the login with it: its code would have been as wrong
+    ):
+        assert victim.get(f"/callback?code={code}&state={state}").status == 400
+        assert victim.row("office")["state"] == "logged_out"
+        assert victim.pending()
+    assert victim.get(victim.target(code="stolen", state=state_of(office))).status == 400
+    assert victim.get(home).status == 200
+    assert victim.get(victim.target(code="another", state=state_of(home))).status == 400
+    assert victim.row()["state"] == "logged_in"
+    victim.end_logins()
 
 
 def test_it_is_there_while_a_login_is_pending_and_closed_after_it(victim: LoginPort) -> None:
