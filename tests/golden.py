@@ -37,6 +37,7 @@ VARYING = (
     (r"\b(key|id|fingerprint) [0-9a-f]{4,}\b", r"\1 ID"),
     (r"\bprocess \d+", "process ID"),
     (r"\bgeneration \d+", "generation N"),
+    (r"\b\d+ files\b", "N files"),  # of the state, some of which are written after READY
     (r'"(\w*id)": "[0-9a-f]{16}"', r'"\1": "ID"'),
     (r'"(now|since|\w+_at|\w+_in|\w+_seconds|stopped_for|generation|login|tickets)": -?\d+(\.\d+)?\b', r'"\1": N'),
 )
