@@ -40,10 +40,11 @@ def test_a_ledger_that_begins_anew_is_not_told_with_calls_of_the_one_before() ->
 
 
 def test_a_call_costs_the_text_of_its_own_slot_and_no_other() -> None:
+    """On a full day too, when the oldest slot is dropped."""
     text, ledger = LedgerText(), Ledger(at(0.0))
-    for number in range(300):
+    for number in range(700):
         ledger = quota.recorded(ledger, at(200.0 * number))
+        before = list(text._texts)
         text.of(ledger)
-    before = list(text._texts)
-    text.of(quota.recorded(ledger, at(200.0 * 300)))
-    assert all(old is new for old, new in zip(before, text._texts, strict=False))
+        assert sum(all(new is not old for old in before) for new in list(text._texts)[-3:]) == 1
+        assert all(new is old for new, old in zip(text._texts, before[-len(text._texts) + 1 :], strict=False))
