@@ -281,7 +281,10 @@ class App:
     # odds and ends of the process
 
     def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        return self._flights.add(self._group.create_task(work))
+        flight = self._flights.add(self._group.create_task(work))
+        self._collector.flown()
+        flight.add_done_callback(self._collector.flown)
+        return flight
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.adapters.collector import THRESHOLDS, Collector
+from broker.adapters.collector import FLIGHTS, THRESHOLDS, Collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +63,24 @@ def test_cycles_that_come_and_go_are_collected() -> None:
     del one, two
     left = sum(each() is not None for each in gone)
     assert left < 1_000, "Python puts a full collection off until a quarter of what the last one left has come"
+
+
+def test_where_new_objects_replace_old_ones_no_collection_has_many_to_go_through(settled: Collector) -> None:
+    """As tickets do: what is freed was frozen, so Python counts nothing and waits."""
+    kept = [Node() for _ in range(20_000)]
+    gc.collect()  # and they stay
+    new = []
+    count = lambda phase, _: new.append(len(gc.get_objects())) if phase == "start" else None  # noqa: E731
+    gc.callbacks.append(count)
+    try:
+        for number in range(len(kept)):
+            kept[number] = Node()
+            if number % 10 == 0:  # so many objects has a flight
+                settled.flown()
+    finally:
+        gc.callbacks.remove(count)
+    assert len(new) >= len(kept) // 10 // FLIGHTS
+    assert max(new) < 20 * FLIGHTS
 
 
 def test_python_gets_its_collector_back() -> None:
