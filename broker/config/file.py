@@ -11,6 +11,7 @@ import os
 import sys
 import tomllib
 from dataclasses import MISSING, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from broker.config import (
@@ -275,8 +276,12 @@ class _Reading:
 def _made(kind: type[T], values: dict[str, Any]) -> T | None:
     """The dataclass, or None where a field without a default is missing (which has been noted as a problem)."""
     present = {name for name, value in values.items() if value is not None}
-    needed = {each.name for each in fields(cast("Any", kind)) if each.default is each.default_factory is MISSING}
-    return kind(**values) if needed <= present else None
+    return kind(**values) if _needed(cast("Any", kind)) <= present else None
+
+
+@cache
+def _needed(kind: Any) -> frozenset[str]:
+    return frozenset(each.name for each in fields(kind) if each.default is each.default_factory is MISSING)
 
 
 def _default(kind: Any, name: str) -> Any:
