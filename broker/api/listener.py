@@ -7,6 +7,7 @@ ours is left.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ SETTLE_SECONDS = 0.05  # in which a request already in the socket's buffer is re
 FIRST_REQUEST_SECONDS = 1.0  # for a connection accepted just before the stop
 CUT_SECONDS = 1.0
 CROWD = 64  # connections at once; three quarters of them gone, memory is worth giving back
+CALM_SECONDS = 5.0  # at least between two times: it takes a millisecond or two
 BOOT_CLOCK: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 WALL_CLOCK: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_REALTIME)
 
@@ -66,6 +68,7 @@ class Listener:
         self._shelter = Shelter(on_bug)
         self._on_calm = on_calm
         self._most = 0  # connections since a crowd went last
+        self._calm_at = -math.inf
         self.connections = Connections(self._limits, self._loop.time, self._wake)
         self.audit = Audit(events, self._limits, self._wake)
         self.connections.on_limited = self._limited
@@ -158,8 +161,8 @@ class Listener:
             self._wake()
 
     def _look_for_calm(self) -> None:
-        here = len(self.connections)
+        here, now = len(self.connections), self._loop.time()
         self._most = max(self._most, here)
-        if self._most >= CROWD and here <= self._most // 4:
-            self._most = here
+        if self._most >= CROWD and here <= self._most // 4 and now - self._calm_at >= CALM_SECONDS:
+            self._most, self._calm_at = here, now
             self._on_calm()

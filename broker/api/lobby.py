@@ -163,11 +163,12 @@ class Lobby:
     def _look(self) -> None:
         """Something is ready: who cost least comes first, then who has just come, for nobody knows yet who that is.
 
-        Where there are several, each is heard once.
+        Where there are several, one of each is heard.
         """
         crowds = self._crowds.ready()
-        most = AT_ONCE if len(crowds) == 1 else 1
-        if self._entrance in crowds:
+        entrance = self._entrance in crowds
+        most = AT_ONCE if len(crowds) <= 1 + entrance else 1
+        if entrance:
             crowds.remove(self._entrance)
             crowds.insert(1, self._entrance)
         now = self._clock()

@@ -73,7 +73,7 @@ def _environment(path: Path, environ: Mapping[str, str], directory: Path) -> tup
         elif source == "credential":
             held = directory / name
             if os.access(real / name, os.R_OK):
-                held.symlink_to(real / name)  # a copy would be a secret on a disk
+                held.symlink_to((real / name).absolute())  # a copy would be a secret on a disk
             else:
                 stand_ins.add(f"credential:{name}")
                 held.write_bytes(PLACEHOLDER.encode())
