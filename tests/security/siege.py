@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -75,28 +75,34 @@ def ask_in_turn(clients: dict[str, Client], seconds: float) -> dict[str, list[fl
 
 
 @contextmanager
-def undisturbed(broker: int, *servers: int) -> Iterator[None]:
-    """Client, broker and others on the first processors, where the crowd is not, and before whatever else runs there.
-
-    The client never waits for a processor (sched(7)), so that no wait of its own is taken for the broker's; the broker
-    is an ordinary process, though a favoured one. What the system refuses is left as it is.
-    """
-    if len(CPUS) > 1:  # the crowd has the last one
-        for each in (broker, os.getpid(), *servers):
+def apart(*pids: int) -> Iterator[None]:
+    """These and this process on the first processors; the crowd has the last one."""
+    if len(CPUS) > 1:
+        for each in (os.getpid(), *pids):
             os.sched_setaffinity(each, CPUS[:-1])
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, broker, -20)
-        Path(f"/proc/{broker}/autogroup").write_text("-20")  # without which nice(2) counts within a session only
-    with suppress(PermissionError):
-        for each in (0, *servers):
-            os.sched_setscheduler(each, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     try:
         yield
     finally:
         os.sched_setaffinity(0, CPUS)
-        with suppress(PermissionError):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@contextmanager
+def undisturbed(broker: int, floor: int) -> Iterator[None]:
+    """Client and floor never wait for a processor (sched(7)): no wait of their own is taken for the broker's.
+
+    The broker is an ordinary process, though favoured before what else this machine does. As root only.
+    """
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, broker, -20)
+        Path(f"/proc/{broker}/autogroup").write_text("-20")  # without which nice(2) counts within a session only
+    with suppress(PermissionError):
+        for each in (0, floor):
+            os.sched_setscheduler(each, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    try:
+        yield
+    finally:
         with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
             Path(f"/proc/{broker}/autogroup").write_text("0")
 
 
@@ -221,13 +227,16 @@ def besiege(
     """Measure quiet, then the siege, then what is left of it.
 
     `parts`: what the crowd plays, none: all. `floor`: another server's socket and pid, which nobody besieges: what
-    becomes of it is the measuring's own doing.
+    becomes of it is the measuring's own doing; with it, nothing else that this machine does comes between.
     """
     clients = {"kept connection": Client(path, kept=True), "new connection": Client(path, kept=False)}
     if floor is not None:
         clients["kept, floor"] = Client(floor[0], kept=True, http=False)
         clients["new, floor"] = Client(floor[0], kept=False, http=False)
-    with undisturbed(pid, *(() if floor is None else floor[1:])):
+    with ExitStack() as stack:
+        stack.enter_context(apart(pid, *(() if floor is None else floor[1:])))
+        if floor is not None:
+            stack.enter_context(undisturbed(pid, floor[1]))
         ask_in_turn(clients, 1.0)
         quiet = ask_in_turn(clients, seconds)
         before = Footprint.of(pid)
