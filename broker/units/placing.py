@@ -82,7 +82,9 @@ def _write(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.eliot-broker.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, "utf-8")
+        draft.unlink(missing_ok=True)
+        with draft.open("x", encoding="utf-8") as file:  # never through a link that lies there
+            file.write(text)
         draft.chmod(0o644)
         draft.replace(path)
     except OSError as error:

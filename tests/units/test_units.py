@@ -152,3 +152,11 @@ def test_the_sandbox_scores_at_most_1_3(unit: str) -> None:
         check=False,
     )
     assert analyzed.returncode == 0, analyzed.stdout[-200:] + analyzed.stderr
+
+
+def test_a_link_that_lies_where_the_draft_goes_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / ".a.service.eliot-broker.tmp").symlink_to(tmp_path / "precious")
+    assert place({"a.service": "[Unit]\n"}, tmp_path, lambda _: True) == {str(tmp_path / "a.service"): "written"}
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert (tmp_path / "a.service").read_text() == "[Unit]\n"
