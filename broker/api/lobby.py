@@ -141,16 +141,17 @@ class Lobby:
             monotonic=self._loop.time,
         )
         connection.front, seat.connection = front, None
-        self._shelter.start(self._move(connection, front, seat.sock))
+        self._shelter.start(self._move(connection, front, seat))
 
-    async def _move(self, connection: Connection, front: Front, sock: socket.socket) -> None:
+    async def _move(self, connection: Connection, front: Front, seat: Seat) -> None:
         await self._turnstile.enter(connection.identity.uid)  # a transport and a parser cost as much as a request
         try:
-            if front.unread.startswith(SAFE) and has_hung_up(sock):
+            if front.unread.startswith(SAFE) and has_hung_up(seat.sock):
                 raise ConnectionResetError  # nobody is there to be answered
-            await self._loop.connect_accepted_socket(lambda: front, sock)
+            await self._loop.connect_accepted_socket(lambda: front, seat.sock)
         except OSError:  # that; no memory, no room in the loop's epoll
-            sock.close()
+            seat.sock.close()
+            connection.front = seat  # no cycle is left: the collector freezes them
             self._connections.remove(connection)
 
     def _vacate(self, seat: Seat) -> None:

@@ -227,5 +227,28 @@ async def test_a_front_that_is_closed_is_gone_without_the_collector(more: bytes)
     await side.listener.stop()
 
 
+async def test_who_hangs_up_while_others_have_their_turn_is_gone_without_the_collector() -> None:
+    side = a_side(hot=True)
+    lobby = side.listener.lobby
+    gc.disable()
+    try:
+        before = fronts()
+        for _ in range(20):
+            lobby._turnstile.later(0, lambda: None)
+        ours, theirs = socket.socketpair()
+        lobby.enter(ours)
+        theirs.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        while fronts() == before:
+            await settle_once()
+        theirs.close()
+        async with asyncio.timeout(5):
+            while len(side.listener.connections):
+                await settle()
+        assert fronts() == before
+    finally:
+        gc.enable()
+    await side.listener.stop()
+
+
 def fronts() -> int:
     return sum(isinstance(each, Front) for each in gc.get_objects())
