@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import time
@@ -18,7 +19,7 @@ from broker.drill.world import play
 if TYPE_CHECKING:
     from broker.drill.script import Script
 
-YEAR_CPU_SECONDS = 90.0  # 11 to 30 alone, by machine; half as much again where others are busy beside it
+YEAR_YARDS = 250.0  # 125 alone; twice that is a defect, whatever the machine
 
 
 def broken(script: Script) -> set[str]:
@@ -34,6 +35,15 @@ def explain(script: Script) -> str:
     return f"seed {script.seed}: {sorted(rules)}\nscript: {small.to_json()}\n{log}"
 
 
+def yardstick_seconds() -> float:
+    """CPU time of work as a year's is made of, small objects and their texts: what this machine, this busy, makes of it."""
+    row = {"name": "front-door", "at": [1.5, 2.5, 3.5], "life": {"seconds": 3600.0, "end": None}, "state": "fresh"}
+    begin = time.process_time()
+    kept = [json.loads(json.dumps({**row, "number": number})) for number in range(20_000)]
+    assert kept[-1]["number"] == len(kept) - 1
+    return time.process_time() - begin
+
+
 def new_seed() -> int:
     """Another one in each run, or the one that DRILL_SEED names."""
     return int(os.environ.get("DRILL_SEED") or secrets.randbelow(10**9))
@@ -43,17 +53,21 @@ def new_seed() -> int:
 def test_a_year_of_one_hour_tickets_with_a_new_seed_keeps_every_promise() -> None:
     script = ordinary(new_seed(), 1.0)
     print(f"DRILL_SEED={script.seed}")
+    yards = [yardstick_seconds()]
     begin = time.process_time()
     verdict = judge(play(script))
     cpu_seconds = time.process_time() - begin
+    yards.append(yardstick_seconds())
     assert not verdict.violations, explain(script)
     assert verdict.avoidable_misses == verdict.avoidable_losses == verdict.avoidable_seconds == 0
-    assert cpu_seconds < YEAR_CPU_SECONDS
+    assert cpu_seconds < YEAR_YARDS * min(yards), (cpu_seconds, yards)
     assert verdict.availability > 0.9, "ten new years had 0.982 to 0.995: the rest is the weather's, and judged above"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1000, 1326, 1591, 2067, 2682])
+@pytest.mark.parametrize(
+    "seed", [1000, 2067, 2682, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (1326, 1591))]
+)
 def test_hostile_months_of_known_seeds_keep_every_promise(seed: int) -> None:
     script = hostile_month(seed, more=False)  # as it was when it found something
     assert not broken(script), explain(script)
