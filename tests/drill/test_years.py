@@ -36,7 +36,7 @@ def explain(script: Script) -> str:
 
 
 def yardstick_seconds() -> float:
-    """CPU time of work as a year's is made of, small objects and their texts: what this machine, this busy, makes of it."""
+    """CPU time of what a year is made of, small objects and their texts: what this machine, this busy, makes of it."""
     row = {"name": "front-door", "at": [1.5, 2.5, 3.5], "life": {"seconds": 3600.0, "end": None}, "state": "fresh"}
     begin = time.process_time()
     kept = [json.loads(json.dumps({**row, "number": number})) for number in range(20_000)]
