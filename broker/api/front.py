@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from broker.api.turnstile import Turnstile
 
 
+UNSENT_BYTES = 4096  # of answers that the client leaves no room for, before the next request is worked on
 READ_BYTES = 4096  # at a time, of a connection: so much work, and memory, at most before the others have their turn
 MUCH_BYTES = 1024  # more than an ordinary request: libuv would read on, 32 times, before anybody else has a turn
 _buffer = memoryview(bytearray(READ_BYTES))  # one for all: what came is copied out before anybody else reads
@@ -74,6 +75,7 @@ class Front(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin where the lobby ended."""
         self._transport = self._connection.transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(UNSENT_BYTES)
         if self._seat.unsent:
             self._transport.write(self._seat.unsent)
         if self._seat.ending:

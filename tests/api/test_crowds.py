@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from broker.api.crowd import REFUSAL_SECONDS, REFUSALS_AT_ONCE, Crowds
+from broker.api.front import UNSENT_BYTES
 from broker.api.limits import Limits
 from broker.api.listener import CROWD, Listener
 from broker.api.lobby import MOVE_SECONDS
@@ -221,6 +222,18 @@ async def test_what_the_general_path_does_for_somebody_is_taken_from_the_time_of
         while not told(client):
             await settle()
     assert crowd.spent_seconds - spent_seconds >= MOVE_SECONDS
+    await leave(side, [client])
+
+
+async def test_of_answers_that_a_client_leaves_no_room_for_little_is_kept() -> None:
+    side = a_side(hot=True)
+    (client,) = come(side, PLAIN)
+    (connection,) = side.listener.connections
+    async with asyncio.timeout(5):
+        while not told(client):
+            await settle()
+    assert isinstance(connection.transport, asyncio.WriteTransport)
+    assert connection.transport.get_write_buffer_limits()[1] == UNSENT_BYTES
     await leave(side, [client])
 
 
