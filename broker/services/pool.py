@@ -51,7 +51,7 @@ class PoolService(TicketService):
         if saved:
             return held
         if self.page is page:
-            page.held = (held, *page.held)
+            page.held = tuple(sorted((held, *page.held), key=lambda each: each.generation))  # oldest first, as before
             self._book.change(self.name)
             self.ref.value = self._in_hand()
         why = "" if self._book.trouble is None else f": {self._book.trouble.message}"

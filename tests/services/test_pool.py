@@ -102,6 +102,26 @@ def test_on_an_unwritable_disk_nothing_is_handed_out_and_nothing_is_lost() -> No
     in_lab(scenario, pool(2), store=store)
 
 
+def test_what_could_not_be_given_stands_again_where_it_stood() -> None:
+    """Put in front of an older one that nobody may have any more, it was hidden, and a call was made in its place."""
+    store = RefusingDisk()
+
+    async def scenario(lab: Lab) -> None:
+        await pass_seconds(280)
+        assert [held.ticket.reveal() for held in lab.door(0).page.held] == [
+            "ticket 1 for front",
+            "ticket 2 for front",
+        ]
+        store.full = True
+        assert (await lab.refused()).code is Code.STATE_UNAVAILABLE
+        store.full = False
+        await pass_seconds(50)
+        assert lab.calls == 2
+        assert (await lab.get(wait_seconds=0)).ticket.reveal() == "ticket 2 for front"
+
+    in_lab(scenario, pool(1), store=store)
+
+
 def test_a_generation_that_the_caller_knows_does_not_matter() -> None:
     async def scenario(lab: Lab) -> None:
         await pass_seconds(5)
