@@ -151,8 +151,8 @@ class Installation:
             await asyncio.wait({removed.identity.token.start()})
         await asyncio.to_thread(account.identity.open)
         await asyncio.to_thread(account.book.open)
-        if account.book.saved is not None:
-            self._timekeeper.learn(account.book.saved)
+        for moment in account.book.moments():
+            self._timekeeper.learn(moment)
         account.identity.journal.compare(account.book.login_mark)
         account.identity.adopt()
 

@@ -164,8 +164,8 @@ class Process:
         for account in added:
             account.identity.open()
             account.book.open()
-            if account.book.saved is not None:
-                self.timekeeper.learn(account.book.saved)
+            for moment in account.book.moments():
+                self.timekeeper.learn(moment)
             account.identity.journal.compare(account.book.login_mark)
             account.identity.adopt()
         assembly.set_tickets(self.accounts, self._config, self._around)

@@ -92,6 +92,15 @@ class Book:
             self._open_leaf(leaf)
         self._spread()
 
+    def moments(self) -> list[Instant]:
+        """When it was saved and when the last ticket in it came: it is not earlier than that now.
+
+        Saved while no clock could be believed, the first tells no time; the second does.
+        """
+        came = [held.life.span.start for page in self.pages.values() for held in page.held]
+        last = max(came, key=lambda each: each.true_seconds or 0.0, default=None)
+        return [moment for moment in (self.saved, last) if moment is not None]
+
     async def reopen(self) -> None:
         """Look again at documents that could not be read: the mode is mended, the disk is back."""
         if not self._read_only:

@@ -137,8 +137,14 @@ class Identity:
         except StoreUnavailable as error:
             blocked = error
         self.blocked = blocked
-        if self.journal.saved is not None:
-            self._timekeeper.learn(self.journal.saved)
+        for moment in self._moments():
+            self._timekeeper.learn(moment)
+
+    def _moments(self) -> list[Instant]:
+        """When the journal was saved, which tells no time if no clock could be believed, and when its id token came."""
+        session = self.session
+        came = None if session is None or session.id_token is None else session.id_token.life.span.start
+        return [moment for moment in (self.journal.saved, came) if moment is not None]
 
     def adopt(self) -> None:
         """Use what the journal holds, in the loop: after `open`, after a login, after a reload."""

@@ -73,6 +73,13 @@ def test_hostile_months_of_known_seeds_keep_every_promise(seed: int) -> None:
     assert not broken(script), explain(script)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [6167, 6664])
+def test_hostile_months_of_the_present_weather_that_found_something_keep_every_promise(seed: int) -> None:
+    script = hostile_month(seed)
+    assert not broken(script), explain(script)
+
+
 @pytest.mark.soak
 def test_hostile_months_with_new_seeds_keep_every_promise() -> None:
     for _ in range(3):

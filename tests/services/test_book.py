@@ -396,3 +396,31 @@ def test_equal_senders_are_kept_once() -> None:
     first = book.shared_sender({"plant": {"id": "p"}, "system": "x"})
     assert book.shared_sender({"system": "x", "plant": {"id": "p"}}) is first
     assert book.shared_sender({"system": "y"}) is not first
+
+
+def test_saved_while_no_clock_could_be_believed_it_still_knows_when_the_last_ticket_came() -> None:
+    """A restart before the time is known would else believe a clock that is behind, and hand out what has ended."""
+
+    async def main() -> None:
+        store = MemoryStore()
+        book = a_book(store)
+        book.page("front", "binding").held = (a_ticket(7),)
+        book.change("front")
+        assert await book.commit()
+        later = Book(
+            "home",
+            store=store,
+            worker=InlineWorker(),
+            now=lambda: Instant("another boot", 5.0, None),
+            events=Recorder(),
+        )
+        later.open()
+        later.change("front")
+        assert await later.commit()
+        last = a_book(store)
+        last.open()
+        assert last.saved is not None
+        assert last.saved.true_seconds is None
+        assert [moment.true_seconds for moment in last.moments()] == [None, a_ticket(7).life.span.start.true_seconds]
+
+    asyncio.run(main())

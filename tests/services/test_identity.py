@@ -102,6 +102,21 @@ async def test_a_boot_in_1970_throws_nothing_away_and_the_clouds_date_ends_the_d
     assert world.identity.token.usable(world.timekeeper.now()) is not None
 
 
+async def test_a_second_start_with_a_clock_that_is_a_day_behind_does_not_believe_it_either() -> None:
+    """The first has saved the login, and no time with it, for it knew none."""
+    world = await logged_in(World())
+    world.clock.reboot(off_seconds=600, wall_seconds=world.clock.wall_seconds - 24 * HOUR)
+    world.provider.outcomes += [DOWN, DOWN]
+    world.restart()
+    await world.sweep()
+    assert world.provider.seen, "a failed refresh, and it was saved"
+    world.restart()
+    assert world.journal.saved is not None
+    assert world.journal.saved.true_seconds is None
+    assert not world.timekeeper.synchronized
+    assert world.identity.token.usable(world.timekeeper.now()) is None
+
+
 async def test_the_machine_was_off_for_longer_than_its_clock_knows() -> None:
     world = await logged_in(World())
     world.clock.reboot(off_seconds=5 * HOUR, wall_seconds=world.clock.wall_seconds + 60)
