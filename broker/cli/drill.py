@@ -118,7 +118,8 @@ def _status(args: argparse.Namespace, terminal: Terminal, config: Config) -> Map
 
 def _write(path: Path, picture: str) -> None:
     if (path.exists() and not path.is_file()) or path.is_symlink():  # /dev/stdout; or a trap
-        raise Failure(f"--svg {path}: it is there and is no ordinary file", exit_codes.USAGE)
+        problem = f"--svg {path}: it is there and is no ordinary file; nothing was written"
+        raise Failure(problem, exit_codes.USAGE, hint="name a file that is not there yet, or an ordinary one")
     try:
         replace(path, picture, 0o644)
     except OSError as error:
